@@ -1,0 +1,61 @@
+# Every target makes the environment first when it is missing or older than the lock file: python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8080
+# What `make test` runs, the slowest files first so that both cores end together; other suites have targets of their own.
+SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden
+BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint verify generate bench lock clean $(BENCHES)
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## run the whole path once on embedded stores: YAML in, features out over HTTP (PORT=8080)
+	$(BIN)/python tools/demo.py --port $(PORT)
+
+up: $(STAMP) ## keep everything up for examples/commodity until Ctrl-C (PORT=8080)
+	$(BIN)/python examples/commodity/generate.py
+	$(BIN)/featureplane up examples/commodity --data-root examples/commodity/data --port $(PORT)
+
+test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, feast, cli
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(SUITES) $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+verify: lint ## lint, and that generated files are what would be generated now
+	$(BIN)/python tools/generate_crds.py --check
+	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/pip check
+
+generate: $(STAMP) ## write crds/ and docs/reference.md from the models
+	$(BIN)/python tools/generate_crds.py
+	$(BIN)/python tools/generate_reference.py
+
+bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each
+
+$(BENCHES): bench-%: $(STAMP)
+	$(BIN)/python tests/bench/bench_$*.py
+
+lock: $(STAMP) ## pin the dependencies of pyproject.toml again, with hashes
+	$(PYTHON) -m venv build/uv && build/uv/bin/pip install -q uv
+	build/uv/bin/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/dev.txt
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one with make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

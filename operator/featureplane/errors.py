@@ -1,0 +1,101 @@
+"""Every error that Featureplane raises on purpose.
+
+    FeatureplaneError
+    ├── InputError              what the user wrote cannot be; carries every problem found; never retried
+    ├── PlanRefused             the change would break a promise (a type, an entity or a project changed)
+    ├── StoreUnavailable        PostgreSQL or Redis cannot be reached or went away; retried
+    ├── RegistryError           the registry answered, but not as it must
+    │   ├── Fenced              another writer took over; this one must not write again
+    │   ├── UntrustedRegistry   the registry holds Python code and the project does not trust it
+    │   ├── SchemaTooNew        our tables are newer than this release understands
+    │   └── ReadBackMismatch    what was written is not what is there now; retried
+    ├── ChildDied               a child process ended without an answer; retried
+    └── LocalStoreError         an embedded PostgreSQL or Redis did not start
+
+`retriable` says whether the same call may succeed later with nothing changed. No message holds a secret: addresses are
+shown without password, see `settings`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with what a user wrote: where it is, what it is, and what to write instead.
+
+    `file` and `line` are empty and 0 where the object did not come from a file (a custom resource in a cluster).
+    `path` is the field's path as `kubectl explain` writes it, with indices: `spec.features[2].type`.
+    """
+
+    file: str
+    line: int
+    path: str
+    message: str
+    remedy: str = ""
+    reason: str = "Invalid"
+
+    def __str__(self) -> str:
+        where = ":".join(part for part in (self.file, str(self.line) if self.line else "") if part)
+        text = ": ".join(part for part in (where, self.path, self.message) if part)
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+class FeatureplaneError(Exception):
+    """The root: whatever is not one of these is a defect of ours."""
+
+    retriable = False
+
+
+class InputError(FeatureplaneError):
+    """What the user wrote is refused; nothing was applied. `problems` is never empty and in the order of the input."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PlanRefused(FeatureplaneError):
+    """The difference holds a change that is never made in place."""
+
+    def __init__(self, refusals: Sequence[str]) -> None:
+        self.refusals = tuple(refusals)
+        super().__init__("\n".join(self.refusals))
+
+
+class StoreUnavailable(FeatureplaneError):
+    """PostgreSQL or Redis did not answer. The message names the store and its address, never a password."""
+
+    retriable = True
+
+
+class RegistryError(FeatureplaneError):
+    """The registry answered with something it must not hold."""
+
+
+class Fenced(RegistryError):
+    """A newer writer holds this project's epoch: this process has lost the right to write."""
+
+
+class UntrustedRegistry(RegistryError):
+    """The registry holds Python code, which Feast would execute on reading it."""
+
+
+class SchemaTooNew(RegistryError):
+    """The `featureplane` schema was migrated by a newer release than this one."""
+
+
+class ReadBackMismatch(RegistryError):
+    """An object was applied and the registry holds something else: another process wrote at the same time."""
+
+    retriable = True
+
+
+class ChildDied(FeatureplaneError):
+    """A child process of ours ended before it answered."""
+
+    retriable = True
+
+
+class LocalStoreError(FeatureplaneError):
+    """An embedded store did not start; the message holds the last lines of its log."""

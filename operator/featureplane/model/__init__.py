@@ -1,0 +1,1 @@
+"""What users declare: one file per kind, strict and frozen; YAML in, models or every problem out. Pure."""

@@ -1,0 +1,468 @@
+"""`FeastProject`: one Feast project, its stores, schedules and servers; what a platform engineer decides.
+
+(Not `FeatureStore`: Feast's own operator has a kind of that name.)
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from featureplane import names
+from featureplane.model.base import (
+    DNS_LABEL_PATTERN,
+    Description,
+    Found,
+    Items,
+    Kind,
+    KubernetesName,
+    Label,
+    Model,
+    Name,
+    Owner,
+    Tags,
+    distinct,
+    kubernetes,
+    refuse,
+    rule,
+    shown,
+    wrong,
+)
+from featureplane.model.cron import Cron, TimeZone
+from featureplane.model.durations import Duration
+from featureplane.model.open_values import open_problems
+
+# A CronJob adds 11 characters to its name for a Job, whose pods' label holds at most 63.
+_LONGEST_CHILD = 52
+ROOT_PATTERN = r"^(\.|/[A-Za-z0-9_.=/-]*|(s3|s3a|gs|abfs|abfss|hdfs|file)://[A-Za-z0-9_.@:=/-]+)$"
+MOUNT_PATTERN = r"^/[A-Za-z0-9_.=/-]+$"
+SENTINEL_PATTERN = r"^[A-Za-z0-9._-]*$"
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options stand beside `type` in feature_store.yaml, and Feast expands `$NAME` in the whole of that file."""
+    own_field = [(("type",), "has a field of its own beside options", "write it there")] if "type" in options else []
+    refuse([*own_field, *open_problems(options, forbidden="$")])
+    return options
+
+
+def _pod_template(template: dict[str, Any]) -> dict[str, Any]:
+    refuse(open_problems(template))
+    return template
+
+
+Options = Annotated[
+    dict[str, Any],
+    Field(max_length=64),
+    AfterValidator(_options),
+    WithJsonSchema({"type": "object", "maxProperties": 64, **kubernetes(preserve_unknown_fields=True)}),
+]
+
+
+class SecretRef(Model):
+    """A Secret in the project's namespace."""
+
+    name: KubernetesName
+    """Name of the Secret."""
+
+
+class PostgresqlRegistry(Model):
+    """The PostgreSQL database with Feast's registry and our tables beside it."""
+
+    secret_ref: SecretRef = Field(default_factory=lambda: SecretRef(name="feast-registry"))
+    """Secret with host, port, dbname, user and password, as CloudNativePG or the Service Binding specification write
+    it."""
+    create_database: bool = True
+    """Create the database when it is missing."""
+
+
+class Registry(Model):
+    """Where definitions are kept."""
+
+    postgresql: PostgresqlRegistry = Field(default_factory=PostgresqlRegistry)
+    """A PostgreSQL database."""
+    trust_user_defined_functions: bool = False
+    """Work with a registry that holds Python functions (on-demand views, say). Feast executes them wherever it reads
+    the registry: whoever may write to it runs code in every server and Job."""
+
+
+class RedisOnlineStore(Model):
+    """A Redis or Valkey server, cluster or Sentinel group."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[
+                rule(
+                    "(has(self.mode) && self.mode == 'Sentinel') =="
+                    " (has(self.sentinelMaster) && self.sentinelMaster != '')",
+                    "sentinelMaster goes with mode Sentinel",
+                ),
+            ]
+        )
+    )
+
+    mode: Literal["Standalone", "Cluster", "Sentinel"] = "Standalone"
+    """How the servers work together."""
+    secret_ref: SecretRef = Field(default_factory=lambda: SecretRef(name="feast-online"))
+    """Secret with host, port and, where needed, username and password."""
+    tls: bool = False
+    """Speak TLS to the servers."""
+    sentinel_master: Annotated[str, Field(max_length=63, pattern=SENTINEL_PATTERN)] = ""
+    """Name of the group of servers that Sentinel watches; with mode Sentinel only."""
+    key_ttl: Duration | None = None
+    """Life of an entity's hash in Redis, all views together; left out: no limit. Each view's ttl is its own."""
+
+    @model_validator(mode="after")
+    def _sentinel_needs_a_name(self) -> Self:
+        if (self.mode == "Sentinel") != bool(self.sentinel_master):
+            raise wrong("has mode Sentinel without sentinelMaster, or the other way round", "write both or neither")
+        return self
+
+
+class OnlineStore(Model):
+    """Where rows are served from."""
+
+    redis: RedisOnlineStore = Field(default_factory=RedisOnlineStore)
+    """Redis, in Feast's own layout."""
+
+
+def _root(location: str) -> str:
+    if location != "." and any(part in {".", ".."} for part in location.split("/")):
+        raise wrong(f"{shown(location)} has . or .. as a folder", "write the folder itself")
+    if re.search(r"://[^/]*:[^/]*@", location):
+        raise wrong("holds a password", "give credentials by secretRef")
+    return location
+
+
+class DataRoot(Model):
+    """The folder below which every file source lies: a URI, or a volume mounted into the pods."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[
+                rule(
+                    "has(self.uri) != has(self.persistentVolumeClaim)",
+                    "give exactly one of uri and persistentVolumeClaim",
+                ),
+                rule(
+                    "has(self.persistentVolumeClaim) == has(self.mountPath)",
+                    "mountPath goes with persistentVolumeClaim",
+                ),
+            ]
+        )
+    )
+
+    uri: Annotated[str, Field(min_length=1, max_length=512, pattern=ROOT_PATTERN), AfterValidator(_root)] | None = None
+    """Object store or folder, like s3://lake/features or /data; `.` is the folder of the Feast repo itself."""
+    persistent_volume_claim: KubernetesName | None = None
+    """PersistentVolumeClaim that is mounted, read-only, into the pods that read sources."""
+    mount_path: (
+        Annotated[str, Field(min_length=2, max_length=256, pattern=MOUNT_PATTERN), AfterValidator(_root)] | None
+    ) = None
+    """Where the claim is mounted."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.uri is None) == (self.persistent_volume_claim is None):
+            raise wrong("must have exactly one of uri and persistentVolumeClaim", "write one of them")
+        if (self.persistent_volume_claim is None) != (self.mount_path is None):
+            raise wrong("has persistentVolumeClaim without mountPath, or the other way round", "write both or neither")
+        return self
+
+    def join(self, path: str) -> str:
+        """The location of a file source below this root, as Feast's data source holds it."""
+        root = self.uri or self.mount_path or "."
+        return path if root == "." else f"{root.rstrip('/')}/{path}"
+
+
+class OfflineStore(Model):
+    """Where history is read from."""
+
+    type: Literal[
+        "file",
+        "dask",
+        "duckdb",
+        "postgres",
+        "spark",
+        "trino",
+        "ray",
+        "bigquery",
+        "redshift",
+        "snowflake.offline",
+        "athena",
+        "mssql",
+        "clickhouse",
+        "couchbase.offline",
+        "oracle",
+    ] = "file"
+    """Feast's name of the offline store."""
+    data_root: DataRoot | None = None
+    """Root of the file sources; on a laptop, without one, the folder `data`."""
+    secret_ref: SecretRef | None = None
+    """Secret whose keys become environment variables of the pods that read sources."""
+    options: Options = Field(default_factory=dict)
+    """Options of Feast's for this offline store, without credentials; `$` is refused, for Feast would expand it."""
+
+
+class Schedule(Model):
+    """A CronJob that copies the rows of every view with this schedule to the online store."""
+
+    cron: Cron
+    """When: minute, hour, day of month, month, day of week."""
+    window: Duration
+    """How far back a run looks, unless a view says otherwise."""
+    time_zone: TimeZone = "Etc/UTC"
+    """Time zone of the cron line, by its IANA name."""
+    parallelism: Annotated[int, Field(ge=1, le=64)] = 1
+    """Pods that share the views of one run."""
+
+
+class BatchEngine(Model):
+    """What does the copying."""
+
+    type: Literal[
+        "columnar", "local", "spark.engine", "ray.engine", "k8s", "lambda", "snowflake.engine", "flink.engine"
+    ] = "columnar"
+    """columnar is Featureplane's own; every other is Feast's engine of that name."""
+    options: Options = Field(default_factory=dict)
+    """Options of Feast's for this engine."""
+
+
+# Kubernetes' quantities without their sign. A fraction needs quotes: a custom resource's schema knows int-or-string.
+_QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?$"
+RESOURCE_PATTERN = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+_LONGEST_QUANTITY = 64
+
+
+def _quantity(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    text = isinstance(value, str) and len(value) <= _LONGEST_QUANTITY and re.fullmatch(_QUANTITY_PATTERN, value)
+    if not whole and not text:
+        raise wrong(f"{shown(value)} is not a quantity", "write one like 2, 500m or 1Gi, and a fraction in quotes")
+    return value
+
+
+Quantity = Annotated[
+    str | int,
+    BeforeValidator(_quantity),
+    WithJsonSchema(
+        {
+            "description": "How much, like 2, 500m or 1Gi.",
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "minimum": 0,
+            "maxLength": _LONGEST_QUANTITY,
+            "pattern": _QUANTITY_PATTERN,
+            **kubernetes(int_or_string=True),
+        }
+    ),
+]
+Quantities = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=128, pattern=RESOURCE_PATTERN)], Quantity], Field(max_length=16)
+]
+
+
+class Resources(Model):
+    """CPU and memory, as Kubernetes writes them."""
+
+    requests: Quantities = Field(default_factory=dict)
+    """What is set aside."""
+    limits: Quantities = Field(default_factory=dict)
+    """What is never exceeded."""
+
+
+class Autoscaling(Model):
+    """A HorizontalPodAutoscaler for the server."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[rule("self.minReplicas <= self.maxReplicas", "minReplicas is above maxReplicas")]
+        )
+    )
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Fewest pods."""
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Most pods."""
+    target_cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
+    """CPU use, in percent of the request, that is aimed at."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise wrong("has minReplicas above maxReplicas", "raise maxReplicas or lower minReplicas")
+        return self
+
+
+class Port(Model):
+    """A port of the server."""
+
+    port: Annotated[int, Field(ge=1024, le=65535)]
+    """Number of the port, 1024 or above: the pods run without privileges."""
+
+
+class Switch(Model):
+    """Something that is on or off."""
+
+    enabled: bool = False
+    """Whether it is on."""
+
+
+class Enabled(Model):
+    """Something that is on unless it is turned off."""
+
+    enabled: bool = True
+    """Whether it is on."""
+
+
+class Auth(Model):
+    """Who may ask."""
+
+    type: Literal["none", "kubernetes", "oidc"] = "none"
+    """How clients show who they are."""
+    options: Options = Field(default_factory=dict)
+    """Feast's options for this type of authentication."""
+
+
+class Server(Model):
+    """The feast-server Deployment."""
+
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 2
+    """Pods, unless autoscaling decides."""
+    autoscaling: Autoscaling | None = None
+    """Let a HorizontalPodAutoscaler choose the number of pods."""
+    resources: Resources = Field(default_factory=Resources)
+    """CPU and memory of one pod."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Server processes in one pod."""
+    http: Port = Field(default_factory=lambda: Port(port=8080))
+    """HTTP."""
+    grpc: Port = Field(default_factory=lambda: Port(port=6566))
+    """gRPC."""
+    writes: Switch = Field(default_factory=Switch)
+    """Accept /push and /write-to-online-store."""
+    auth: Auth = Field(default_factory=Auth)
+    """Who may ask."""
+    expired_values: Literal["Status", "Null"] = "Status"
+    """A value past its view's ttl: Status keeps the value and says OUTSIDE_MAX_AGE, Null takes the value away as
+    well."""
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.http.port == self.grpc.port:
+            refuse([(("grpc", "port"), f"{self.grpc.port} is the HTTP port as well", "choose another port")])
+        return self
+
+
+class FeastProjectSpec(Model):
+    """One Feast project: its stores, schedules and servers."""
+
+    project: Annotated[
+        Name,
+        Field(
+            json_schema_extra=kubernetes(
+                validations=[rule("self == oldSelf", "the project's name in Feast is immutable")]
+            )
+        ),
+    ]
+    """Name of the project in Feast. Immutable."""
+    description: Description = ""
+    """What the project is for; kept in Feast's registry."""
+    owner: Owner = ""
+    """Who answers for the project."""
+    tags: Tags = Field(default_factory=dict)
+    """Free labels, kept in Feast's registry."""
+    allowed_namespaces: Annotated[
+        Items[Annotated[Label, Field(description="Name of a namespace.")]],
+        Field(max_length=256, json_schema_extra=kubernetes(list_type="set")),
+        AfterValidator(distinct),
+    ] = ()
+    """Namespaces whose FeatureViews may refer to this project; its own always may."""
+    registry: Registry = Field(default_factory=Registry)
+    """Where definitions are kept."""
+    online_store: OnlineStore = Field(default_factory=OnlineStore)
+    """Where rows are served from."""
+    offline_store: OfflineStore = Field(default_factory=OfflineStore)
+    """Where history is read from."""
+    schedules: Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=40, pattern=DNS_LABEL_PATTERN)], Schedule],
+        Field(
+            min_length=1,
+            max_length=16,
+            json_schema_extra=kubernetes(
+                validations=[rule("!('never' in self)", "never means no schedule at all; choose another name")]
+            ),
+        ),
+    ] = Field(
+        default_factory=lambda: {
+            "hourly": Schedule(cron="5 * * * *", window=timedelta(hours=2)),
+            "daily": Schedule(cron="0 2 * * *", window=timedelta(days=7)),
+        }
+    )
+    """The schedules that views choose from, by name."""
+    batch_engine: BatchEngine = Field(default_factory=BatchEngine)
+    """What copies the rows."""
+    server: Server = Field(default_factory=Server)
+    """The feature server."""
+    registry_server: Enabled = Field(default_factory=Enabled)
+    """Feast's remote registry server, for notebooks without a database password."""
+    offline_server: Enabled = Field(default_factory=Enabled)
+    """Feast's remote offline server, for training data without access to the sources."""
+    purge_after: Duration = timedelta(hours=24)
+    """How long the online rows of a deleted view or feature are kept, in case it comes back."""
+    pod_template: Annotated[
+        dict[str, Any],
+        Field(max_length=16),
+        AfterValidator(_pod_template),
+        WithJsonSchema({"type": "object", "maxProperties": 16, **kubernetes(preserve_unknown_fields=True)}),
+    ] = Field(default_factory=dict)
+    """A part of a pod template, merged into every pod of this project: labels, tolerations, a node selector."""
+
+
+class FeastProject(Kind):
+    """One Feast project: its stores, its schedules and its servers."""
+
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[
+                rule(
+                    "self.spec.schedules.all("
+                    f"name, size(self.metadata.name) + {len('-materialize-')} + size(name) <= {_LONGEST_CHILD})",
+                    f"a CronJob <project>-materialize-<schedule> has at most {_LONGEST_CHILD} characters; "
+                    "shorten the project's or the schedule's name",
+                ),
+            ]
+        )
+    )
+
+    spec: FeastProjectSpec
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.metadata.namespace, self.metadata.name
+
+    def allows(self, namespace: str) -> bool:
+        """Whether an object in `namespace` may refer to this project."""
+        return namespace == self.metadata.namespace or namespace in self.spec.allowed_namespaces
+
+    @model_validator(mode="after")
+    def _names_of_children_fit(self) -> Self:
+        refuse(self._schedule_problems())
+        return self
+
+    def _schedule_problems(self) -> Iterator[Found]:
+        for schedule in self.spec.schedules:
+            path = ("spec", "schedules", schedule)
+            if schedule == "never":
+                yield path, "is the word for no schedule at all", "choose another name"
+            if len(child := f"{self.metadata.name}-materialize-{schedule}") > _LONGEST_CHILD:
+                message = f"makes the CronJob name {shown(child)}, longer than {_LONGEST_CHILD} characters"
+                yield path, message, "shorten the project's or the schedule's name"
+
+
+def default_project(namespace: str) -> FeastProject:
+    """The project that is assumed on a laptop when the files hold none: `feast`, every field at its default."""
+    metadata = {"name": names.DEFAULT_PROJECT, "namespace": namespace}
+    return FeastProject.model_validate({"metadata": metadata, "spec": {"project": "feast"}})
