@@ -1,0 +1,62 @@
+"""A Feast repo as files: `definitions.json`, the constant loader and a `feature_store.yaml` without secrets."""
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import yaml
+
+from featureplane import names
+from featureplane.model.feast_project import FeastProject
+from featureplane.rendering.definitions import Definition, document
+
+_HEADER = (
+    "# Written by Featureplane; edit the FeastProject instead. Addresses and passwords come from the environment.\n"
+)
+
+
+# Feast's own classes want an address and a password in the file: see `plugins`.
+_OURS = {"postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore"}
+
+
+def feature_repo() -> Traversable:
+    """The folder with the constant loader and the base of feature_store.yaml, as it is installed."""
+    return files("featureplane") / "feature_repo"
+
+
+def render(project: FeastProject, definitions: Iterable[Definition]) -> dict[str, str]:
+    """File name to text. The same models give the same bytes."""
+    return {
+        names.DEFINITIONS_FILE: document(project.spec.project, definitions),
+        names.LOADER_FILE: (feature_repo() / names.LOADER_FILE).read_text(encoding="utf-8"),
+        names.FEATURE_STORE_FILE: _HEADER
+        + yaml.safe_dump(feature_store(project), sort_keys=False, allow_unicode=False),
+    }
+
+
+def feature_store(project: FeastProject) -> Mapping[str, Any]:
+    """The content of feature_store.yaml: the base that every process has, and what this project chose.
+
+    No string in it holds `$`: the models refuse it where Feast would expand it.
+    """
+    base: dict[str, Any] = yaml.safe_load((feature_repo() / names.FEATURE_STORE_FILE).read_text(encoding="utf-8"))
+    spec = project.spec
+    redis = spec.online_store.redis
+    online: dict[str, Any] = {
+        "type": "featureplane.plugins.redis.EnvironmentRedisOnlineStore",
+        "full_scan_for_deletion": False,
+    }
+    if redis.key_ttl:
+        online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
+    engine = "local" if spec.batch_engine.type == "columnar" else spec.batch_engine.type
+    offline = _OURS.get(spec.offline_store.type, spec.offline_store.type)
+    auth = "no_auth" if spec.server.auth.type == "none" else spec.server.auth.type
+    return {
+        "project": spec.project,
+        **base,
+        "online_store": online,
+        "offline_store": {"type": offline, **spec.offline_store.options},
+        "batch_engine": {"type": engine, **spec.batch_engine.options},
+        "auth": {"type": auth, **spec.server.auth.options},
+    }
