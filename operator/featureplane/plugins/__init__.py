@@ -1,0 +1,1 @@
+"""Classes that Feast loads by their dotted path from feature_store.yaml. Nothing of ours imports them."""

@@ -1,0 +1,88 @@
+"""Feast's Redis online store with its address taken from the environment.
+
+Feast reads one connection string, splits it at commas and parses each value as JSON, so a password may not hold just
+any character, and feature_store.yaml would have to hold it. Here nothing is split: see `settings.RedisAddress`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.cluster import RedisCluster
+from redis.sentinel import Sentinel
+
+from featureplane.settings import RedisAddress, Settings
+
+
+class EnvironmentRedisOnlineStoreConfig(RedisOnlineStoreConfig):  # type: ignore[misc]
+    """Feast's configuration under our class path; `connection_string` is never read."""
+
+    type: Literal["featureplane.plugins.redis.EnvironmentRedisOnlineStore"] = (
+        "featureplane.plugins.redis.EnvironmentRedisOnlineStore"
+    )
+
+
+class EnvironmentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
+    """Feast's store, layout and all, on the server that FEATUREPLANE_REDIS_* names."""
+
+    _client: Any = None
+    _client_async: Any = None
+    _address: RedisAddress | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Rows and newest event time of each batch written: Feast's engine keeps no count of its own.
+        self.written: list[tuple[int, datetime]] = []
+
+    def online_write_batch(self, config: Any, table: Any, data: Any, progress: Any) -> None:
+        super().online_write_batch(config, table, data, progress)
+        if data:
+            self.written.append((len(data), max(_aware(row[2]) for row in data)))
+
+    def _where(self) -> RedisAddress:
+        if self._address is None:
+            self._address = Settings.from_env().redis
+        return self._address
+
+    def _get_client(self, online_store_config: Any) -> Any:  # noqa: ARG002 - Feast's signature
+        if not self._client:
+            address = self._where()
+            options = connection_options(address)
+            if address.mode == "Cluster":
+                self._client = RedisCluster(host=address.host, port=address.port, **options)
+            elif address.mode == "Sentinel":
+                group = Sentinel([(address.host, address.port)], sentinel_kwargs=options, db=address.db, **options)
+                self._client = group.master_for(address.sentinel_master)
+            else:
+                self._client = Redis(host=address.host, port=address.port, db=address.db, **options)
+        return self._client
+
+    async def _get_client_async(self, online_store_config: Any) -> Any:  # noqa: ARG002 - Feast's signature
+        if not self._client_async:
+            address = self._where()
+            options = connection_options(address)
+            if address.mode == "Cluster":
+                self._client_async = AsyncRedisCluster(host=address.host, port=address.port, **options)
+            elif address.mode == "Sentinel":
+                group = AsyncSentinel([(address.host, address.port)], sentinel_kwargs=options, db=address.db, **options)
+                self._client_async = group.master_for(address.sentinel_master)
+            else:
+                self._client_async = AsyncRedis(host=address.host, port=address.port, db=address.db, **options)
+        return self._client_async
+
+
+def _aware(time: datetime) -> datetime:
+    """Feast takes a time without a zone for UTC."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def connection_options(address: RedisAddress) -> dict[str, Any]:
+    """The keyword arguments of redis-py that every mode shares."""
+    options: dict[str, Any] = {"username": address.username or None, "password": address.password or None}
+    if address.tls:
+        options |= {"ssl": True, "ssl_ca_certs": address.ca_file or None}
+    return options
