@@ -1,0 +1,121 @@
+"""`featureplane serve`: Feast's HTTP API for one project."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from featureplane.cli.console import say
+from featureplane.cli.workspace import (
+    DataRootPath,
+    Paths,
+    ProjectName,
+    Workspace,
+    make_state_dir,
+    open_stores,
+    open_workspace,
+    registered,
+)
+from featureplane.errors import FeatureplaneError
+from featureplane.local.files import write_file
+from featureplane.serving.app import Server, serving
+from featureplane.settings import Settings, Stores
+
+
+def _check_host(host: str) -> str:
+    if not host.strip():
+        raise typer.BadParameter("it is empty; name an address, like 127.0.0.1")
+    return host
+
+
+Host = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        metavar="ADDRESS",
+        callback=_check_host,
+        help="Address to listen on; everything but loopback is open to others.",
+    ),
+]
+PortNumber = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+]
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8080
+
+
+def serve(
+    paths: Paths,
+    host: Host = DEFAULT_HOST,
+    port: PortNumber = DEFAULT_PORT,
+    project: ProjectName = None,
+    data_root: DataRootPath = None,
+) -> None:
+    """Answer for online features over HTTP until Ctrl-C.
+
+    POST /get-online-features as Feast has it, GET /health.
+    """
+    workspace = open_workspace(paths, project, data_root, look_at_sources=False)
+    with open_stores(workspace.settings) as stores:
+        if not registered(stores, workspace.feast_project).features:
+            raise FeatureplaneError(
+                f"no view of the project {workspace.feast_project!r} is registered yet; run featureplane apply first"
+            )
+        with announced(workspace, stores, host, port) as server:
+            server.wait_until_ready()
+            say(f"serving {workspace.feast_project} at {server.url}; Ctrl-C ends it", "green")
+            with suppress(KeyboardInterrupt):
+                raise FeatureplaneError(f"the server ended by itself (exit status {server.wait()})")
+        say("stopped")
+
+
+@contextmanager
+def announced(workspace: Workspace, stores: Stores, host: str, port: int) -> Iterator[Server]:
+    """A server that other commands of this folder find while it runs. What it says goes to a file."""
+    make_state_dir(workspace.settings)
+    place, log = _announcement(workspace.settings), workspace.settings.state_dir / "server.log"
+    with (
+        log.open("w", encoding="utf-8") as words,
+        serving(workspace.declarations.project, stores, workspace.repo_path, host, port, words) as server,
+    ):
+        text = json.dumps({"url": _reachable(server.url), "project": workspace.feast_project})
+        write_file(place, text)
+        try:
+            yield server
+        except FeatureplaneError as error:
+            if not server.is_running:
+                raise FeatureplaneError(f"{error}; what it said is in {log}") from error
+            raise
+        finally:
+            with suppress(OSError):
+                if place.read_text(encoding="utf-8") == text:  # else it is another server's by now
+                    place.unlink()
+
+
+def _reachable(url: str) -> str:
+    """The URL for a client on this machine: a server on all addresses is not at 0.0.0.0."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def running_server(settings: Settings, project: str) -> str | None:
+    """The URL of this folder's server for the project, when there is one and it answers."""
+    with suppress(OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
+        found = json.loads(_announcement(settings).read_text(encoding="utf-8"))
+        with httpx.Client(trust_env=not on_this_machine(found["url"]), timeout=2.0) as client:
+            if found["project"] == project and client.get(f"{found['url']}/health").is_success:
+                return str(found["url"])
+    return None
+
+
+def on_this_machine(url: str) -> bool:
+    """Whether no proxy can be between us and the server."""
+    host = httpx.URL(url).host
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _announcement(settings: Settings) -> Path:
+    return settings.state_dir / "server.json"

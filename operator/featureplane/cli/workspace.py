@@ -1,0 +1,159 @@
+"""What most commands begin with: the files, the project they speak of, the stores, and what is registered."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featureplane.cli.inputs import read_inputs
+from featureplane.errors import FeatureplaneError, InputError, Problem
+from featureplane.local.stores import embedded_stores
+from featureplane.materialization import sources
+from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
+from featureplane.registry import catalogue
+from featureplane.registry.database import begin, database_exists, engine_for
+from featureplane.registry.state import Registered
+from featureplane.rendering.definitions import Definition, define
+from featureplane.settings import Settings, Stores
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH", help="YAML files, folders of them, or - for standard input.")
+]
+ProjectName = Annotated[
+    str | None, typer.Option("--project", metavar="NAME", help="The project to work on, where the files hold several.")
+]
+DataRootPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        help="Local folder that file sources are relative to, in place of the project's dataRoot.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+# The database that embedded PostgreSQL holds the registry in; in a cluster the Secret names it.
+_LOCAL_DATABASE = "feast"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One project of the files, and where its file sources lie on this machine (None: not on this machine)."""
+
+    settings: Settings
+    declarations: ProjectDeclarations
+    local_root: Path | None
+
+    @property
+    def feast_project(self) -> str:
+        return self.declarations.project.spec.project
+
+    @property
+    def repo_path(self) -> Path:
+        """What Feast takes relative paths to be relative to."""
+        return self.local_root or Path.cwd()
+
+    def source_problems(self) -> list[Problem]:
+        """What is wrong with the sources that lie on this machine."""
+        return sources.inspect(self.declarations, self.local_root) if self.local_root else []
+
+
+def open_workspace(
+    paths: Sequence[str], project: str | None, data_root: Path | None, *, look_at_sources: bool = True
+) -> Workspace:
+    """Read the files and choose the project. Raises InputError with every problem, its local sources' included."""
+    workspaces = open_workspaces(paths, data_root, look_at_sources=False)
+    chosen = only_project([item.declarations for item in workspaces], project)
+    if chosen is None:
+        known = ", ".join(
+            sorted(f"{item.declarations.project.metadata.name} ({item.feast_project})" for item in workspaces)
+        )
+        if project is not None:
+            raise FeatureplaneError(f"--project {project!r} is not one of the files' projects; they hold {known}")
+        raise FeatureplaneError(f"the files hold the projects {known}; choose one with --project")
+    workspace = next(item for item in workspaces if item.declarations is chosen)
+    if look_at_sources:
+        _refuse_wrong_sources([workspace])
+    return workspace
+
+
+def open_workspaces(paths: Sequence[str], data_root: Path | None, *, look_at_sources: bool = True) -> list[Workspace]:
+    """Every project of the files."""
+    settings = Settings.from_env()
+    root = data_root or settings.data_root
+    if root is not None and not root.is_dir():
+        raise FeatureplaneError(f"the data root {root} is not a folder; name one that is there with --data-root")
+    workspaces = [_localized(settings, item, root) for item in read_inputs(paths)]
+    if look_at_sources:
+        _refuse_wrong_sources(workspaces)
+    return workspaces
+
+
+def _refuse_wrong_sources(workspaces: Sequence[Workspace]) -> None:
+    if problems := [problem for item in workspaces for problem in item.source_problems()]:
+        raise InputError(sorted(problems))
+
+
+def _localized(settings: Settings, declarations: ProjectDeclarations, root: Path | None) -> Workspace:
+    """Where sources lie: the folder that was asked for, else the project's own root, else `data` here."""
+    declared = declarations.project.spec.offline_store.data_root
+    uri = (declared.uri or declared.mount_path) if declared else None
+    if uri == ".":
+        return Workspace(settings, declarations, (root or Path.cwd()).resolve())
+    if root is None and uri is not None and "://" in uri:
+        return Workspace(settings, declarations, None)
+    if root is None and uri is not None and settings.stores == "environment":
+        return Workspace(settings, declarations, Path(uri) if Path(uri).is_dir() else None)
+    is_volume = declared is not None and declared.mount_path is not None
+    folder = root.resolve() if root else Path(uri) if uri and not is_volume else Path("data").resolve()
+    return Workspace(settings, with_data_root(declarations, str(folder)), folder)
+
+
+@contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """The stores of the environment, or embedded ones whose data stay in the state folder."""
+    if settings.stores == "environment":
+        yield Stores(settings.postgres, settings.redis)
+        return
+    make_state_dir(settings)
+    with embedded_stores(settings.state_dir / "stores", search_path=settings.search_path) as stores:
+        yield Stores(stores.postgres.with_database(_LOCAL_DATABASE), stores.redis)
+
+
+def make_state_dir(settings: Settings) -> None:
+    """Make the state folder. Raises FeatureplaneError where that, or writing in it, is not possible."""
+    folder = settings.state_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        why = "" if os.access(folder, os.W_OK | os.X_OK) else "it may not be written to"
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why:
+        raise FeatureplaneError(
+            f"the state folder {folder} cannot be used: {why}; set FEATUREPLANE_STATE_DIR to a folder of yours"
+        )
+
+
+def registered(stores: Stores, project: str) -> Registered:
+    """What the registry holds of a project: nothing, where there is no database yet. Only looks."""
+    if not database_exists(stores.postgres):
+        return Registered()
+    engine = engine_for(stores.postgres)
+    try:
+        with begin(engine, stores.postgres) as connection:
+            return catalogue.read(connection, project)
+    finally:
+        engine.dispose()
+
+
+def must_answer(stores: Stores) -> None:
+    """Raise StoreUnavailable at once where the registry does not answer; the writer would try for many seconds."""
+    database_exists(stores.postgres)
+
+
+def definitions(workspace: Workspace) -> list[Definition]:
+    return define(workspace.declarations)

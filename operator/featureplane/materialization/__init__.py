@@ -1,0 +1,1 @@
+"""Rows from the sources to the online store: windows, runs and their history. Knows neither Kubernetes nor the CLI."""

@@ -1,0 +1,72 @@
+"""A child process that copies rows with Feast's own engine; `run` asks it view by view.
+
+It goes past `FeatureStore.materialize`, which writes states and intervals into the registry from wherever it runs, and
+can write back a definition it loaded before somebody changed it: the registry has one writer, and this is not it.
+"""
+
+from datetime import datetime
+from typing import Any, Self
+
+from featureplane.registry import channel
+from featureplane.registry.channel import Message
+
+
+class _Bar:
+    """What Feast takes for a tqdm bar; the counts come from the online store."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, _: int) -> None:
+        pass
+
+
+class Engine:
+    """Feast's store and provider, made once."""
+
+    def __init__(self, request: Message) -> None:
+        from pathlib import Path
+
+        from feast import FeatureStore, RepoConfig
+
+        config = RepoConfig(**request["feature_store"])
+        config.repo_path = Path(request["repo_path"])
+        self.store: Any = FeatureStore(config=config)
+        self.provider: Any = self.store._get_provider()  # noqa: SLF001 - Feast has no public way to one view's run
+
+    def copy(self, request: Message) -> Message:
+        """Copy one view's window; the answer has the rows written and the newest event time."""
+        store = self.store
+        view = store.registry.get_feature_view(request["view"], store.project, allow_cache=False)
+        written = self.provider.online_store.written
+        written.clear()
+        self.provider.materialize_single_feature_view(
+            config=store.config,
+            feature_view=view,
+            start_date=datetime.fromisoformat(request["start"]),
+            end_date=datetime.fromisoformat(request["end"]),
+            registry=store.registry,
+            project=store.project,
+            tqdm_builder=lambda _: _Bar(),
+        )
+        newest = max((newest for _, newest in written), default=None)
+        return {"rows": sum(rows for rows, _ in written), "newest": newest.isoformat() if newest else None}
+
+
+def main() -> None:
+    engines: list[Engine] = []
+
+    def answer(request: Message, _: object) -> Message:
+        if request["op"] == "open":
+            engines[:] = [Engine(request)]
+            return {}
+        return engines[0].copy(request)
+
+    channel.serve(answer)
+
+
+if __name__ == "__main__":
+    main()

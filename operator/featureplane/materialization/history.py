@@ -1,0 +1,81 @@
+"""The run history: one row a view and run, inserted when it ended, never changed but for `folded`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from sqlalchemy import Connection, func, insert, or_, select
+
+from featureplane.registry.tables import changes, runs
+
+SUCCEEDED: Final = "Succeeded"
+FAILED: Final = "Failed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run of one view ended. Times are aware; `max_event_time` is that of the newest row written."""
+
+    view: str
+    job: str
+    window_start: datetime
+    window_end: datetime
+    started_at: datetime
+    finished_at: datetime
+    result: Literal["Succeeded", "Failed"]
+    rows_written: int | None = None
+    max_event_time: datetime | None = None
+    message: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+def insert_run(connection: Connection, project: str, run: Run) -> None:
+    """Add one run to the history."""
+    connection.execute(
+        insert(runs).values(
+            project=project,
+            view=run.view,
+            job=run.job,
+            window_start=run.window_start,
+            window_end=run.window_end,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            rows_read=run.rows_written,
+            rows_written=run.rows_written,
+            max_event_time=run.max_event_time,
+            result=run.result,
+            message=run.message,
+        )
+    )
+
+
+# A window that somebody chose by hand may leave a gap before it, so its end says nothing of what lies before.
+MANUAL: Final = "manual"
+
+
+def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
+    """Each view's watermark: the latest end of a window that was copied without an error.
+
+    Only runs since the view was last added count: one that was removed and came back starts anew.
+    """
+    added = (
+        select(changes.c.name, func.max(changes.c.at).label("at"))
+        .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action == "add")
+        .group_by(changes.c.name)
+        .subquery()
+    )
+    statement = (
+        select(runs.c.view, func.max(runs.c.window_end).label("watermark"))
+        .join(added, added.c.name == runs.c.view, isouter=True)
+        .where(
+            runs.c.project == project,
+            runs.c.result == SUCCEEDED,
+            runs.c.job != MANUAL,
+            or_(added.c.at.is_(None), runs.c.started_at >= added.c.at),
+        )
+        .group_by(runs.c.view)
+    )
+    return {row.view: row.watermark for row in connection.execute(statement)}

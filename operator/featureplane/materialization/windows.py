@@ -1,0 +1,69 @@
+"""Which span of event time a run copies. Pure: the clock is an argument, every time is aware and in UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+# Before any row: the start of a first run over all history.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One view and the window of event time to copy, `start` inclusive. `job` says what asked for it."""
+
+    view: str
+    start: datetime
+    end: datetime
+    job: str
+
+
+def scheduled(now: datetime, window: timedelta, last_success: datetime | None) -> tuple[datetime, datetime]:
+    """The last `window`, or all since the last success where that is longer ago: an outage leaves no gap.
+
+    It ends now, never later, so that no run's end lies before the start of the next one's data.
+    """
+    start = now - window
+    if last_success is not None and last_success < start:
+        start = last_success
+    return start, now
+
+
+def initial(now: datetime, ttl: timedelta | None) -> tuple[datetime, datetime]:
+    """A view's first run: everything still fit for use, which without a ttl is all there is."""
+    return (now - ttl if ttl else BEGINNING), now
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """What the tasks of a view are made from: its schedule ('never' for none), window and ttl."""
+
+    name: str
+    schedule: str
+    window: timedelta
+    ttl: timedelta | None
+    first_run: bool = True
+    suspended: bool = False
+
+
+def due(
+    views: list[ViewPlan],
+    now: datetime,
+    last_success: Mapping[str, datetime],
+    *,
+    schedule: str | None = None,
+    only_first: bool = False,
+) -> list[Task]:
+    """The tasks of a run: of one schedule, or of every view when none is named.
+
+    A view that never succeeded gets its first run, where it wants one; `only_first` leaves the others out.
+    """
+    tasks = []
+    for view in views:
+        if view.schedule == "never" or view.suspended or schedule not in {None, view.schedule}:
+            continue
+        if view.name not in last_success and view.first_run:
+            tasks.append(Task(view.name, *initial(now, view.ttl), job="initial"))
+        elif not only_first:
+            tasks.append(Task(view.name, *scheduled(now, view.window, last_success.get(view.name)), job=view.schedule))
+    return tasks
