@@ -15,7 +15,8 @@ from factories import (
     problems_of,
     to_yaml,
 )
-from featureplane.model.declarations import Declared, declare, only_project, with_data_root
+from featureplane.model.declarations import declare, only_project, with_data_root
+from featureplane.model.together import Declared
 from featureplane.model.documents import Document, read_documents
 from featureplane.names import API_VERSION
 

@@ -4,11 +4,10 @@ Disagreement inside one object is `parsing`'s; this is what only shows when obje
 problem is given to each of the objects it concerns; which of them wins is for the caller to say.
 """
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from featureplane import names
 from featureplane.errors import Problem
@@ -16,33 +15,9 @@ from featureplane.model.base import Kind, shown
 from featureplane.model.documents import Document, Path, field_path
 from featureplane.model.feast_project import DataRoot, FeastProject, default_project
 from featureplane.model.feature_service import FeatureService
-from featureplane.model.feature_view import NEVER, Entity, FeatureView
+from featureplane.model.feature_view import FeatureView
 from featureplane.model.parsing import KINDS, parse
-
-K = TypeVar("K", bound=Kind)
-
-
-@dataclass(frozen=True)
-class Declared(Generic[K]):
-    """An object and where it stands, so that a problem found late still has its file and line."""
-
-    object: K
-    document: Document | None = None
-
-    def problem(self, path: Path, message: str, remedy: str = "", reason: str = "Invalid") -> Problem:
-        document = self.document
-        return Problem(
-            document.file if document else "",
-            document.line(path) if document else 0,
-            field_path(path),
-            message,
-            remedy,
-            reason,
-        )
-
-    def __str__(self) -> str:
-        where = f" ({self.document.file}:{self.document.line(())})" if self.document and self.document.file else ""
-        return f"{self.object.metadata.namespace}/{self.object.metadata.name}{where}"
+from featureplane.model.together import Declared, Together
 
 
 @dataclass(frozen=True)
@@ -234,8 +209,6 @@ def _assign(found: _Found) -> tuple[list[_Group], list[Problem]]:
         group_of(view).views.append(view)
     for service in found.services:
         group_of(service).services.append(service)
-    for group in groups.values():
-        problems += _not_allowed(group)
     return list(groups.values()), problems
 
 
@@ -244,182 +217,22 @@ def _project_conflicts(projects: Iterable[Declared[FeastProject]]) -> Iterator[P
     for item in projects:
         name = item.object.spec.project
         other = first.setdefault(name, item)
-        if other is not item and not _same_object(other, item):
+        if other is not item and not other.is_same_object(item):
             path: Path = ("spec", "project")
             yield item.problem(path, f"{name!r} is the project of {other}", "choose another name", "ProjectConflict")
 
 
-def _not_allowed(group: _Group) -> Iterator[Problem]:
-    if group.project is None:
-        return
-    members: list[Declared[Any]] = [*group.views, *group.services]
-    for member in members:
-        namespace = member.object.metadata.namespace
-        if not group.project.object.allows(namespace):
-            message = f"{namespace!r} is not allowed by the FeastProject {group.project}"
-            remedy = "list it in the project's allowedNamespaces"
-            yield member.problem(("metadata", "namespace"), message, remedy, "NotAllowed")
-
-
 def _disagreements(group: _Group, wrong_views: set[str]) -> Iterator[Problem]:
-    if group.project:
-        yield from _schedules(group.project.object, group.views)
-        yield from _offline_stores(group.project.object, group.views)
-    yield from _feast_names(group.views)
-    yield from _feast_names(group.services)
-    yield from _entities(group.views)
-    yield from _sources(group.views)
-    yield from _services(group.services, group.views, wrong_views)
-
-
-def _schedules(project: FeastProject, views: list[Declared[FeatureView]]) -> Iterator[Problem]:
-    for view in views:
-        schedule = view.object.spec.materialization.schedule
-        if schedule != NEVER and schedule not in project.spec.schedules:
-            yield view.problem(
-                ("spec", "materialization", "schedule"),
-                f"{schedule!r} is not a schedule of the project",
-                "write one of " + ", ".join([*project.spec.schedules, NEVER]),
-                "ScheduleNotFound",
-            )
-
-
-# The offline stores of Feast's that read each kind of source.
-_READ_BY = {"file": ("file", "dask", "duckdb", "ray"), "postgres": ("postgres",)}
-
-
-def _offline_stores(project: FeastProject, views: list[Declared[FeatureView]]) -> Iterator[Problem]:
-    store = project.spec.offline_store.type
-    for view in views:
-        kind = "file" if view.object.spec.source.file else "postgres"
-        if store not in _READ_BY[kind]:
-            yield view.problem(
-                ("spec", "source", kind),
-                f"the project's offlineStore is {store}, which reads no {kind} source",
-                "set the FeastProject's offlineStore.type to " + " or ".join(_READ_BY[kind]),
-                "SourceNotSupported",
-            )
-
-
-def _feast_names(items: Sequence[Declared[FeatureView]] | Sequence[Declared[FeatureService]]) -> Iterator[Problem]:
-    """Feast compares names without case."""
-    first: dict[str, Declared[Any]] = {}
-    for item in items:
-        name = item.object.feast_name
-        other = first.setdefault(name.lower(), item)
-        if other is not item and not _same_object(other, item):
-            path: Path = ("spec", "name") if item.object.spec.name else ("metadata", "name")
-            yield item.problem(
-                path, f"{name!r} is the Feast name of {other}", "give each a spec.name of its own", "NameConflict"
-            )
-
-
-def _same_object(one: Declared[Any], other: Declared[Any]) -> bool:
-    """Two documents of one kind that are one object to the API server: a problem of its own."""
-    mine, theirs = one.object.metadata, other.object.metadata
-    return (mine.namespace, mine.name) == (theirs.namespace, theirs.name)
-
-
-def _entities(views: list[Declared[FeatureView]]) -> Iterator[Problem]:
-    first: dict[str, tuple[Declared[FeatureView], Entity]] = {}
-    for view in views:
-        for index, entity in enumerate(view.object.spec.entities):
-            other_view, other = first.setdefault(entity.name, (view, entity))
-            for attribute, alias in _ENTITY_FIELDS:
-                mine, theirs = getattr(entity, attribute), getattr(other, attribute)
-                if mine == theirs or (attribute in _DEFERRING and not (mine and theirs)):
-                    continue
-                yield view.problem(
-                    ("spec", "entities", index, alias),
-                    f"the entity {entity.name!r} has {alias} {_short(mine)} here and {_short(theirs)} in {other_view}",
-                    "write the same in both, or name another entity",
-                    "EntityConflict",
-                )
-            first[entity.name] = (other_view, merged_entity(other, entity))
-
-
-_ENTITY_FIELDS = (
-    ("key", "joinKey"),
-    ("type", "type"),
-    ("description", "description"),
-    ("owner", "owner"),
-    ("tags", "tags"),
-)
-# A view that says nothing about these agrees with one that does.
-_DEFERRING = frozenset({"description", "owner", "tags"})
-
-
-def merged_entity(one: Entity, other: Entity) -> Entity:
-    """One entity out of two views' words about it, which agree where both say something."""
-    return one.model_copy(update={name: getattr(one, name) or getattr(other, name) for name in sorted(_DEFERRING)})
-
-
-def _short(value: Any) -> str:
-    text = ascii(str(value))
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
-
-
-_LONGEST_SHOWN = 48
-
-
-def _sources(views: list[Declared[FeatureView]]) -> Iterator[Problem]:
-    first: dict[str, tuple[Declared[FeatureView], str, Any]] = {}
-    for view in views:
-        here = [
-            (
-                ("spec", "source", "name"),
-                view.object.source_name,
-                view.object.spec.source.model_copy(update={"name": None}),
-            )
-        ]
-        push = view.object.push_name
-        mine: list[tuple[Path, str, Any]] = (
-            [*here, (("spec", "push", "name"), push, f"push of {view.object.feast_name}")] if push else list(here)
-        )
-        for path, name, content in mine:
-            other, other_name, other_content = first.setdefault(name.lower(), (view, name, content))
-            if other.object.feast_name.lower() == view.object.feast_name.lower() and other is not view:
-                continue  # a conflict of the views' names already
-            if name != other_name or content != other_content:
-                yield view.problem(
-                    path,
-                    f"the data source {name!r} is another one in {other}",
-                    "give spec.source.name or spec.push.name of its own",
-                    "SourceConflict",
-                )
-
-
-def _services(
-    services: list[Declared[FeatureService]], views: list[Declared[FeatureView]], wrong_views: set[str]
-) -> Iterator[Problem]:
+    together = Together(group.project)
+    for view in group.views:
+        yield from together.view(view)
     # A view that is here but wrong has features that are not known.
     features: dict[str, Sequence[str] | None] = {
         **dict.fromkeys(wrong_views),
-        **{view.object.feast_name: [feature.name for feature in view.object.spec.features] for view in views},
+        **{view.object.feast_name: [feature.name for feature in view.object.spec.features] for view in group.views},
     }
-    for service in services:
-        for index, wanted in enumerate(service.object.spec.views):
-            path: Path = ("spec", "views", index)
-            if wanted.name not in features and _ANY_VIEW not in features:
-                remedy = _did_you_mean(wanted.name, features) or "write the Feast name of a view of this project"
-                yield service.problem(
-                    (*path, "name"), f"the feature view {wanted.name!r} is not here", remedy, "ViewNotFound"
-                )
-            there = features.get(wanted.name)
-            for position, feature in enumerate(wanted.features or ()):
-                if there is not None and feature not in there:
-                    yield service.problem(
-                        (*path, "features", position),
-                        f"the feature view {wanted.name!r} has no feature {feature!r}",
-                        _did_you_mean(feature, there) or "write one of " + ", ".join(list(there)[:12]),
-                        "FeatureNotFound",
-                    )
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    plain = {item.replace("-", "_").lower(): item for item in known}
-    near = difflib.get_close_matches(name.replace("-", "_").lower(), plain, n=1)
-    return f"did you mean {plain[near[0]]}?" if near else ""
+    for service in group.services:
+        yield from together.service(service, features, any_view=_ANY_VIEW in features)
 
 
 def only_project(declarations: Sequence[ProjectDeclarations], name: str | None) -> ProjectDeclarations | None:

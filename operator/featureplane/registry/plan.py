@@ -42,20 +42,26 @@ class Plan:
 
     `adopted` are registered as declared, but by Feast alone, or our note of them says something else: apply only notes
     that they are ours and what they are.
-    `kept` are ours, declared no more, and stay: each with the reason. `refused` makes the whole plan impossible.
+    `kept` are ours, declared no more, and stay: each with the reason. `refusals` make the whole plan impossible: each
+    names the object that is not to be declared so.
     """
 
     project: str
     changes: tuple[Change, ...] = ()
     adopted: tuple[Definition, ...] = ()
     kept: tuple[tuple[Key, str], ...] = ()
-    refused: tuple[str, ...] = ()
+    refusals: tuple[tuple[Key, str], ...] = ()
     # Everything that is declared or registered: changed objects refer to unchanged ones.
     context: Mapping[Key, Definition] = field(default_factory=dict, repr=False)
 
     @property
     def is_empty(self) -> bool:
-        return not self.changes and not self.refused
+        return not self.changes and not self.refusals
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The refusals as sentences."""
+        return tuple(text for _, text in self.refusals)
 
 
 def compare(
@@ -72,11 +78,14 @@ def compare(
     wanted = {definition.key: definition for definition in declared}
     changes: list[Change] = []
     adopted: list[Definition] = []
-    refused: list[str] = []
+    refusals: list[tuple[Key, str]] = []
     for definition in declared:
         known = registered.definitions.get(definition.key)
-        refused += _refusals(definition, known or registered.lost.get(definition.key), registered)
-        refused += _features_in_use(definition, known, wanted, registered)
+        found = [
+            *_refusals(definition, known or registered.lost.get(definition.key), registered),
+            *_features_in_use(definition, known, wanted, registered),
+        ]
+        refusals += [(definition.key, text) for text in found]
         if known is None:
             changes.append(Change("add", definition, (), tuple(_effects_of_adding(definition))))
         elif known.digest != definition.digest and not _only_unowned_extras_differ(definition, known, registered):
@@ -90,7 +99,7 @@ def compare(
     removals, kept = _removals(wanted, registered, prune=prune)
     changes = sorted(changes, key=_order) + removals
     context = {**registered.definitions, **wanted}
-    return Plan(project, tuple(changes), tuple(adopted), tuple(kept), tuple(refused), context)
+    return Plan(project, tuple(changes), tuple(adopted), tuple(kept), tuple(refusals), context)
 
 
 def _order(change: Change) -> tuple[int, bool, str]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from featureplane.model.declarations import ProjectDeclarations, merged_entity
+from featureplane.model.declarations import ProjectDeclarations
 from featureplane.model.durations import format_duration
 from featureplane.model.feast_project import DataRoot, FeastProject
 from featureplane.model.feature_service import FeatureService
 from featureplane.model.feature_view import Entity, Feature, FeatureView
+from featureplane.model.together import merged_entity
 
 Json = Mapping[str, Any]
 DefinitionKind = Literal["project", "entity", "data_source", "feature_view", "feature_service"]
