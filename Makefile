@@ -9,7 +9,7 @@ SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/gold
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up test kube lint verify generate bench lock clean $(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ up: $(STAMP) ## keep everything up for examples/commodity until Ctrl-C (PORT=808
 
 test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, feast, cli
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(SUITES) $(PYTEST_ARGS)
+
+kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the first time about 9 minutes)
+	$(BIN)/python tests/kube/build.py
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
