@@ -9,6 +9,8 @@
     │   ├── UntrustedRegistry   the registry holds Python code and the project does not trust it
     │   ├── SchemaTooNew        our tables are newer than this release understands
     │   └── ReadBackMismatch    what was written is not what is there now; retried
+    ├── ClusterError            the Kubernetes API refused a request
+    │   └── ClusterUnavailable  it does not answer, or asks to come back later; retried
     ├── ChildDied               a child process ended without an answer; retried
     └── LocalStoreError         an embedded PostgreSQL or Redis did not start
 
@@ -87,6 +89,20 @@ class SchemaTooNew(RegistryError):
 
 class ReadBackMismatch(RegistryError):
     """An object was applied and the registry holds something else: another process wrote at the same time."""
+
+    retriable = True
+
+
+class ClusterError(FeatureplaneError):
+    """The Kubernetes API refused a request; the message names the object and holds the API server's words."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ClusterUnavailable(ClusterError):
+    """The Kubernetes API does not answer, or not now (429, 5xx, a conflict)."""
 
     retriable = True
 

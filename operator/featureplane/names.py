@@ -27,6 +27,8 @@ RESERVED_TAG_PREFIXES = ("feast.", "feast:", "__feast")
 DEFINITIONS_FILE = "definitions.json"
 LOADER_FILE = "featureplane_loader.py"
 FEATURE_STORE_FILE = "feature_store.yaml"
+# The FeastProject as pods read it.
+PROJECT_FILE = "project.yaml"
 
 # Who Featureplane is to the API server: the owner of fields it applies, and the finalizer that lets it clean up first.
 FIELD_MANAGER = "featureplane"
@@ -45,6 +47,8 @@ ANNOTATION_RECONCILE_AT = f"{GROUP}/reconcile-at"
 ANNOTATION_CONFIG = f"{GROUP}/config"
 # On a first-run Job: the Feast names of its views, comma-separated.
 ANNOTATION_VIEWS = f"{GROUP}/views"
+# And the number of the registry's change up to which they were registered.
+ANNOTATION_CHANGE = f"{GROUP}/change"
 
 
 # Children of the FeastProject `project` (its metadata.name), in its namespace.

@@ -6,6 +6,7 @@
 
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,9 @@ _LIBPQ = {
 
 # A service file names an address of its own.
 _LIBPQ_SERVICE = ("PGSERVICE", "PGSERVICEFILE")
+
+# An Indexed Job's pods are no more than a cluster can hold at once.
+_MOST_SHARDS = 1000
 
 _REDIS_PREFIX = "FEATUREPLANE_REDIS_"
 _OFFLINE_PREFIX = "FEATUREPLANE_OFFLINE_"
@@ -160,12 +164,17 @@ class Settings:
     # The PostgreSQL with source tables: FEATUREPLANE_OFFLINE_PGHOST and its kin, else the registry's.
     offline: PostgresAddress
     search_path: str
+    # The Kubernetes Job that this is a pod of, by its name, and which part of the views is this pod's.
+    job: str = ""
+    shards: int = 1
+    shard: int = 0
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """Read the environment (`os.environ` unless given). Raises InputError for a value that is not known."""
         environ = os.environ if environ is None else environ
         data_root = environ.get("FEATUREPLANE_DATA_ROOT")
+        shards = max(_number(environ, "FEATUREPLANE_SHARDS", 1, _MOST_SHARDS), 1)
         return cls(
             stores=cast(StoresMode, _choice(environ, "FEATUREPLANE_STORES", "local", "environment")),
             state_dir=Path(environ.get("FEATUREPLANE_STATE_DIR") or ".featureplane"),
@@ -174,7 +183,69 @@ class Settings:
             redis=RedisAddress.from_env(environ),
             offline=PostgresAddress.from_env(environ, _OFFLINE_PREFIX if f"{_OFFLINE_PREFIX}PGHOST" in environ else ""),
             search_path=environ.get("PATH", os.defpath),
+            job=environ.get("FEATUREPLANE_JOB", ""),
+            shards=shards,
+            # Kubernetes' own variable in the pods of an Indexed Job. An index beyond the shards is an error: where the
+            # Job and the number of shards disagree, some view may be in no pod's part.
+            shard=_number(environ, "JOB_COMPLETION_INDEX", 0, shards - 1) if shards > 1 else 0,
         )
+
+    def is_mine(self, view: str) -> bool:
+        """Whether a view is in this process's part; with one shard every view is. The same name, the same part."""
+        return zlib.crc32(view.encode()) % self.shards == self.shard
+
+
+@dataclass(frozen=True)
+class OperatorSettings:
+    """How the operator runs; times in seconds."""
+
+    # The operator's own namespace. `watched` is the one it serves, None for all.
+    namespace: str
+    watched: str | None
+    kubeconfig: Path | None
+    # What the pods run.
+    image: str
+    image_pull_policy: str
+    image_pull_secrets: tuple[str, ...]
+    # Where liveness, readiness and metrics answer.
+    port: int
+    # Everything is looked at again after this long, with a jitter of a tenth.
+    resync: int
+    # How often the resource versions of Secrets are compared.
+    secrets_poll: int
+    # A deleted object is let go after this long with a registry that does not answer.
+    orphan_after: int
+    # The registry's writer, which holds Feast in memory, ends after this long without work.
+    writer_idle: int
+    log_format: Literal["text", "json"]
+    log_level: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the environment (`os.environ` unless given). Raises InputError for a value that is not known."""
+        environ = os.environ if environ is None else environ
+        namespace = environ.get("FEATUREPLANE_NAMESPACE") or "default"
+        watch = _choice(environ, "FEATUREPLANE_WATCH", "own", "all")
+        kubeconfig = environ.get("KUBECONFIG")
+        pull_secrets = environ.get("FEATUREPLANE_IMAGE_PULL_SECRETS", "")
+        return cls(
+            namespace=namespace,
+            watched=namespace if watch == "own" else None,
+            kubeconfig=Path(kubeconfig) if kubeconfig else None,
+            image=environ.get("FEATUREPLANE_IMAGE") or "featureplane",
+            image_pull_policy=_choice(environ, "FEATUREPLANE_IMAGE_PULL_POLICY", "IfNotPresent", "Always", "Never"),
+            image_pull_secrets=tuple(name.strip() for name in pull_secrets.split(",") if name.strip()),
+            port=_number(environ, "FEATUREPLANE_OPERATOR_PORT", 8081, 65535),
+            resync=_number(environ, "FEATUREPLANE_RESYNC_SECONDS", 600, _DAY),
+            secrets_poll=_number(environ, "FEATUREPLANE_SECRETS_POLL_SECONDS", 15, _DAY),
+            orphan_after=_number(environ, "FEATUREPLANE_ORPHAN_AFTER_SECONDS", 600, 7 * _DAY),
+            writer_idle=_number(environ, "FEATUREPLANE_WRITER_IDLE_SECONDS", 600, _DAY),
+            log_format=cast(Literal["text", "json"], _choice(environ, "FEATUREPLANE_LOG_FORMAT", "text", "json")),
+            log_level=_choice(environ, "FEATUREPLANE_LOG_LEVEL", "info", "debug", "warning", "error"),
+        )
+
+
+_DAY = 86_400
 
 
 def child_environment(stores: Stores | None = None, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -353,6 +353,8 @@ def test_defaults_are_the_models(resource, written):
     ours = resource.model.model_validate(value)
     assert resource.model.model_validate(filled) == ours
     dumped = ours.model_dump(mode="json", by_alias=True)["spec"]
+    # The entries of a map are the model's alone: the API server's would stay beside a user's.
+    dumped.pop("schedules", None)
     assert _without_empty(filled["spec"]) == _without_empty(dumped)
 
 

@@ -16,8 +16,8 @@ from factories import (
     to_yaml,
 )
 from featureplane.model.declarations import declare, only_project, with_data_root
-from featureplane.model.together import Declared
 from featureplane.model.documents import Document, read_documents
+from featureplane.model.together import Declared
 from featureplane.names import API_VERSION
 
 

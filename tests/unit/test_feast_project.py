@@ -270,9 +270,27 @@ def test_the_names_of_cron_jobs_must_fit_into_a_label():
             ),
         ),
         ({"podTemplate": []}, "podTemplate: must be a mapping, not []; write its fields below it, indented"),
+        ({"podTemplate": {"spec": []}}, "podTemplate.spec: must be a mapping; write its fields below it, indented"),
+        (
+            {"podTemplate": {"tolerations": {}}},
+            "podTemplate.tolerations: is no part of a pod template; write metadata or spec",
+        ),
+        (
+            {"offlineStore": {"dataRoot": {"persistentVolumeClaim": "lake", "mountPath": "/tmp"}}},
+            (
+                "offlineStore.dataRoot.mountPath: '/tmp' lies where the pods have files of their own; choose another "
+                "one, like /data"
+            ),
+        ),
         ({"schedule": {}}, "schedule: is not a field; did you mean schedules?"),
         ({"replicas": 3}, "replicas: is not a field; did you mean server.replicas?"),
     ],
 )
 def test_other_projects_are_refused(changes, problem):
     assert problems_in(a_project(**changes)) == [f"spec.{problem}"]
+
+
+@pytest.mark.parametrize("name", ["254carbon", "feast.prod"])
+def test_a_project_s_services_need_a_name_that_dns_takes(name):
+    remedy = "use lower-case letters, digits and -, and start with a letter"
+    assert problems_in(a_project(name)) == [f"metadata.name: '{name}' cannot be the name of a Service; {remedy}"]

@@ -74,9 +74,9 @@ def test_options_cannot_be_expanded_or_change_the_class(part, options, problem):
 
 
 def test_a_pod_template_may_hold_a_dollar_but_no_endless_depth():
-    deep = {"a": {}}
+    deep = {"spec": {}}
     for _ in range(40):
-        deep = {"a": deep}
+        deep = {"spec": deep}
     assert problems_in(a_project(podTemplate={"spec": {"args": ["$(NODE_NAME)"]}})) == []
     assert problems_in(a_project(podTemplate=deep)) == [
         "spec.podTemplate: holds more than 10000 values, or some more than 32 deep; shorten it"

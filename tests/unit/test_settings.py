@@ -135,3 +135,20 @@ def test_a_child_without_stores_gets_none(monkeypatch):
     monkeypatch.setenv("PGPASSWORD", "old")
     monkeypatch.setenv("FEATUREPLANE_REDIS_PASSWORD", "old")
     assert not {"PGPASSWORD", "FEATUREPLANE_REDIS_PASSWORD"} & child_environment().keys()
+
+
+def test_every_name_is_in_just_one_shard():
+    shards = [Settings.from_env({"FEATUREPLANE_SHARDS": "5", "JOB_COMPLETION_INDEX": str(index)}) for index in range(5)]
+    names = [f"view_{number}" for number in range(200)]
+    assert all(sum(shard.is_mine(name) for shard in shards) == 1 for name in names)
+    assert all(any(shard.is_mine(name) for name in names) for shard in shards)
+
+
+def test_without_shards_every_name_is_ours_whatever_the_index():
+    assert Settings.from_env({"JOB_COMPLETION_INDEX": "3"}).is_mine("a")
+    assert Settings.from_env({"FEATUREPLANE_SHARDS": "0"}).is_mine("a")
+
+
+def test_an_index_beyond_the_shards_is_an_error():
+    with pytest.raises(InputError, match="JOB_COMPLETION_INDEX"):
+        Settings.from_env({"FEATUREPLANE_SHARDS": "3", "JOB_COMPLETION_INDEX": "3"})

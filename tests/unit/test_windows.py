@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featureplane.materialization.windows import BEGINNING, Task, ViewPlan, due, initial, scheduled
+from factories import a_feature_view, a_project, defined
+from featureplane.materialization.windows import (
+    BEGINNING,
+    Task,
+    ViewPlan,
+    due,
+    first_runs,
+    initial,
+    scheduled,
+    view_plans,
+)
+from featureplane.model.feast_project import FeastProject
 
 NOW = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -67,3 +78,39 @@ def test_only_first_runs_leave_out_what_succeeded_once():
 )
 def test_suspended_views_and_views_without_a_schedule_are_never_due(view):
     assert due([view], NOW, {}) == []
+
+
+SCHEDULES = FeastProject.model_validate(a_project()).spec.schedules
+
+
+def views(**changes):
+    return [item for item in defined(a_feature_view("prices", **changes)) if item.kind == "feature_view"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "plan"),
+    [
+        ({"ttl": "2d"}, PRICES),
+        ({"materialization": {"schedule": "daily"}}, ViewPlan("prices", "daily", timedelta(days=7), None)),
+        (
+            {"materialization": {"window": "90m", "initial": False}, "suspend": True},
+            ViewPlan("prices", "hourly", timedelta(minutes=90), None, first_run=False, suspended=True),
+        ),
+        (
+            {"materialization": {"window": "90m"}, "online": False},
+            ViewPlan("prices", "never", timedelta(minutes=90), None),
+        ),
+    ],
+)
+def test_a_view_says_what_its_windows_are_and_else_its_schedule_does(changes, plan):
+    assert view_plans(views(**changes), SCHEDULES) == [plan]
+
+
+def test_a_view_without_any_window_is_left_out():
+    assert view_plans(views(materialization={"schedule": "never"}), SCHEDULES) == []
+    assert view_plans(views(), {"daily": SCHEDULES["daily"]}) == []
+
+
+def test_first_runs_ask_for_no_history():
+    tasks = first_runs([*views(ttl="2d"), *views()], NOW)
+    assert tasks == [Task("prices", NOW - timedelta(days=2), NOW, "initial"), Task("prices", BEGINNING, NOW, "initial")]

@@ -208,8 +208,9 @@ class _Generator(GenerateJsonSchema):
         json_schema = self.generate_inner(schema["schema"])
         factory: Callable[..., Any] = schema.get("default_factory", lambda: schema.get("default"))
         default = factory()
-        # An empty object is kept: its own fields' defaults are filled in below it.
-        if isinstance(default, BaseModel) or default not in (None, "", (), {}):
+        # An empty object is kept: its own fields' defaults are filled in below it. The entries of a map are not: those
+        # that the API server fills in would stay when a user writes others, for apply takes nobody else's keys away.
+        if isinstance(default, BaseModel) or (default not in (None, "", ()) and not isinstance(default, dict)):
             json_schema["default"] = _plain(default)
         return json_schema
 

@@ -36,6 +36,10 @@ from featureplane.model.open_values import open_problems
 
 # A CronJob adds 11 characters to its name for a Job, whose pods' label holds at most 63.
 _LONGEST_CHILD = 52
+# A Service's name is a label of DNS that starts with a letter (RFC 1035).
+CHILD_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# Where the pods have folders of their own.
+_TAKEN_MOUNTS = ("/etc", "/tmp", "/feast")  # noqa: S108 - nothing is written there
 ROOT_PATTERN = r"^(\.|/[A-Za-z0-9_.=/-]*|(s3|s3a|gs|abfs|abfss|hdfs|file)://[A-Za-z0-9_.@:=/-]+)$"
 MOUNT_PATTERN = r"^/[A-Za-z0-9_.=/-]+$"
 SENTINEL_PATTERN = r"^[A-Za-z0-9._-]*$"
@@ -49,8 +53,23 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pod_template(template: dict[str, Any]) -> dict[str, Any]:
-    refuse(open_problems(template))
+    unknown = [((key,), "is no part of a pod template", "write metadata or spec") for key in template]
+    parts = [((key,), "must be a mapping", "write its fields below it, indented") for key in template]
+    refuse(
+        [
+            *(found for found in unknown if found[0][0] not in {"metadata", "spec"}),
+            *(found for found in parts if not isinstance(template[found[0][0]], dict | None)),
+            *open_problems(template),
+        ]
+    )
     return template
+
+
+def _mount(path: str) -> str:
+    taken = next((each for each in _TAKEN_MOUNTS if path.rstrip("/") == each or path.startswith(f"{each}/")), None)
+    if taken:
+        raise wrong(f"{shown(path)} lies where the pods have files of their own", "choose another one, like /data")
+    return path
 
 
 Options = Annotated[
@@ -159,7 +178,13 @@ class DataRoot(Model):
     persistent_volume_claim: KubernetesName | None = None
     """PersistentVolumeClaim that is mounted, read-only, into the pods that read sources."""
     mount_path: (
-        Annotated[str, Field(min_length=2, max_length=256, pattern=MOUNT_PATTERN), AfterValidator(_root)] | None
+        Annotated[
+            str,
+            Field(min_length=2, max_length=256, pattern=MOUNT_PATTERN),
+            AfterValidator(_root),
+            AfterValidator(_mount),
+        ]
+        | None
     ) = None
     """Where the claim is mounted."""
 
@@ -400,7 +425,8 @@ class FeastProjectSpec(Model):
             "daily": Schedule(cron="0 2 * * *", window=timedelta(days=7)),
         }
     )
-    """The schedules that views choose from, by name."""
+    """The schedules that views choose from, by name. Left out: hourly (`5 * * * *`, the last 2h) and daily
+    (`0 2 * * *`, the last 7d)."""
     batch_engine: BatchEngine = Field(default_factory=BatchEngine)
     """What copies the rows."""
     server: Server = Field(default_factory=Server)
@@ -427,7 +453,12 @@ class FeastProject(Kind):
         json_schema_extra=kubernetes(
             validations=[
                 rule(
-                    "self.spec.schedules.all("
+                    f"self.metadata.name.matches('{CHILD_PATTERN}')",
+                    "children are named after the project, Services among them; use lower-case letters, digits and -, "
+                    "and start with a letter",
+                ),
+                rule(
+                    "!has(self.spec.schedules) || self.spec.schedules.all("
                     f"name, size(self.metadata.name) + {len('-materialize-')} + size(name) <= {_LONGEST_CHILD})",
                     f"a CronJob <project>-materialize-<schedule> has at most {_LONGEST_CHILD} characters; "
                     "shorten the project's or the schedule's name",
@@ -449,8 +480,13 @@ class FeastProject(Kind):
 
     @model_validator(mode="after")
     def _names_of_children_fit(self) -> Self:
-        refuse(self._schedule_problems())
+        refuse([*self._name_problems(), *self._schedule_problems()])
         return self
+
+    def _name_problems(self) -> Iterator[Found]:
+        if not re.fullmatch(CHILD_PATTERN, self.metadata.name):
+            remedy = "use lower-case letters, digits and -, and start with a letter"
+            yield ("metadata", "name"), f"{shown(self.metadata.name)} cannot be the name of a Service", remedy
 
     def _schedule_problems(self) -> Iterator[Found]:
         for schedule in self.spec.schedules:

@@ -53,7 +53,9 @@ def project_object(name: str, definition: Definition | None, root: str, offline_
         }
     if extras.get("purge_after", usual["purge_after"]) != usual["purge_after"]:
         spec["purgeAfter"] = extras["purge_after"]
-    return _object(names.FEAST_PROJECT, kubernetes_name(name), spec)
+    own = kubernetes_name(name)
+    # Services are named after it, and none starts with a digit.
+    return _object(names.FEAST_PROJECT, own if own[0].isalpha() else f"feast-{own}", spec)
 
 
 def view_object(view: Definition, everything: Mapping[Key, Definition], root: str, project: str) -> Object:
