@@ -17,13 +17,13 @@ from subprocess import run
 from rich.text import Text
 
 from featureplane.cli.console import complain, counted, out, report
-from featureplane.cli.materialize import run_tasks, show_runs, view_plans
 from featureplane.cli.online import ask, rows_of, show
 from featureplane.cli.plan import show as show_plan
-from featureplane.cli.workspace import Workspace, definitions, open_workspace, registered
+from featureplane.cli.runs import run_tasks, show_runs
+from featureplane.cli.workspace import Workspace, definitions, open_workspace, registered, views_of
 from featureplane.errors import FeatureplaneError
 from featureplane.local.stores import embedded_stores
-from featureplane.materialization.windows import Task, scheduled
+from featureplane.materialization.windows import Task, scheduled, view_plans
 from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
 from featureplane.serving.app import serving
@@ -83,7 +83,7 @@ def register(workspace: Workspace, stores: Stores, writer: Writer) -> None:
 def copy_rows(workspace: Workspace, stores: Stores) -> None:
     with step("materialize: the hourly and the daily window"):
         now = datetime.now(UTC)
-        plans = view_plans(workspace)
+        plans = view_plans(views_of(definitions(workspace)), workspace.declarations.project.spec.schedules)
         tasks = [Task(item.name, *scheduled(now, item.window, None), job=item.schedule) for item in plans]
         runs = run_tasks(workspace, stores, tasks)
         show_runs(runs)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import typer
-from redis import Redis, RedisError
+from redis import RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rich.text import Text
@@ -16,10 +16,11 @@ from sqlalchemy import Engine, text
 from featureplane.cli.console import counted, print_json, printable, show_table, table
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, Workspace, open_stores, open_workspaces
 from featureplane.errors import FeatureplaneError
+from featureplane.materialization.online_store import connect
 from featureplane.materialization.sources import local_files, table_columns, wanted_columns
 from featureplane.registry import catalogue, schema
 from featureplane.registry.database import begin, database_exists, engine_for
-from featureplane.settings import PostgresAddress, RedisAddress, Settings, Stores
+from featureplane.settings import PostgresAddress, Settings, Stores
 
 _OLDEST_POSTGRES = 13
 _OLDEST_REDIS = (6, 2)
@@ -105,16 +106,18 @@ def _tables(engine: Engine, stores: Stores, workspaces: list[Workspace]) -> Iter
 
 def _online_store(stores: Stores) -> Iterator[Finding]:
     address = stores.redis
-    client = _client(address)
+    client = None
     try:
+        client = connect(address, socket_connect_timeout=5, socket_timeout=5, retry=Retry(NoBackoff(), 1))
         info: dict[str, Any] = dict(client.info())
         latency = _median_ms(client.ping)
     except RedisError as error:
         yield Finding("online store", "fail", f"Redis at {address} does not answer: {str(error).splitlines()[0]}")
         return
     finally:
-        with suppress(RedisError):
-            client.close()
+        if client is not None:
+            with suppress(RedisError):
+                client.close()
     version = tuple(int(part) for part in str(info["redis_version"]).split(".")[:2])
     state: State = "fail" if version < _OLDEST_REDIS else "warn" if latency > _SLOW_MS else "ok"
     yield Finding(
@@ -130,14 +133,6 @@ def _online_store(stores: Stores) -> Iterator[Finding]:
             "warn",
             f"maxmemory-policy is {policy}: rows may vanish before their ttl; set noeviction",
         )
-
-
-def _client(address: RedisAddress) -> Redis:
-    return Redis(
-        host=address.host, port=address.port, username=address.username or None, password=address.password or None,
-        ssl=address.tls, ssl_ca_certs=address.ca_file or None, socket_connect_timeout=5,
-        socket_timeout=5, retry=Retry(NoBackoff(), 1),
-    )  # fmt: skip
 
 
 def _tables_of(workspace: Workspace, address: PostgresAddress) -> Iterator[Finding]:

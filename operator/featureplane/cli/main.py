@@ -15,7 +15,10 @@ from featureplane.cli.doctor import doctor
 from featureplane.cli.import_ import import_
 from featureplane.cli.materialize import materialize
 from featureplane.cli.online import get_online_features
+from featureplane.cli.operator import operator
 from featureplane.cli.plan import plan
+from featureplane.cli.purge import purge
+from featureplane.cli.remote import offline_server, registry_server
 from featureplane.cli.render import render
 from featureplane.cli.serve import serve
 from featureplane.cli.up import up
@@ -35,10 +38,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, render, plan, apply, materialize, serve, up, doctor):
+for command in (validate, render, plan, apply, materialize, purge, serve, up, doctor, operator):
     app.command()(command)
 app.command("get-online-features")(get_online_features)
 app.command("import")(import_)
+app.command("registry-server")(registry_server)
+app.command("offline-server")(offline_server)
 
 
 def _show_version(wanted: bool) -> None:

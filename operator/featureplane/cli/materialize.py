@@ -1,40 +1,40 @@
 """`featureplane materialize`: copy rows to the online store."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from featureplane.cli.console import complain, print_json, printable, progress, say, show_table, table
+from featureplane.cli.console import complain, print_json, printable
+from featureplane.cli.runs import last_successes, run_tasks, show_runs
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
+    FromRegistry,
     Paths,
     ProjectName,
     Workspace,
+    definitions,
     open_stores,
     open_workspace,
+    ours,
     registered,
+    views_of,
 )
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization import history
-from featureplane.materialization.run import materializer
-from featureplane.materialization.windows import BEGINNING, Task, ViewPlan, due
-from featureplane.model.durations import format_duration, parse_duration
-from featureplane.model.feature_view import NEVER, FeatureView
-from featureplane.registry import schema
-from featureplane.registry.database import begin, engine_for
+from featureplane.materialization.windows import Task, due, first_runs, view_plans
+from featureplane.model.durations import parse_duration
+from featureplane.model.feature_view import NEVER
+from featureplane.rendering.definitions import Definition
 from featureplane.settings import Stores
-
-_HOUR = timedelta(hours=1)
-_SECOND = timedelta(seconds=1)
 
 
 def materialize(
     paths: Paths,
+    from_registry: FromRegistry = False,
     schedule: Annotated[
         str | None, typer.Option("--schedule", metavar="NAME", help="Only views with this schedule.")
     ] = None,
@@ -45,49 +45,60 @@ def materialize(
     window: Annotated[
         str | None, typer.Option("--window", metavar="DURATION", help="Look back this far, like 90m or 2d.")
     ] = None,
+    initial: Annotated[
+        bool, typer.Option("--initial", help="Copy all rows within the ttl, whatever was copied before.")
+    ] = False,
     project: ProjectName = None,
     data_root: DataRootPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy rows of registered views to the online store.
 
-    A view that was never copied gets all rows within its ttl; later runs look back over the view's window, or to the
-    last success where that is longer ago. Views are independent: one that fails stops no other.
+    A view that was never copied, or has gained features since, gets all rows within its ttl; later runs look back over
+    the view's window, or to the last success where that is longer ago. Views are independent: one that fails stops no
+    other. To run again after a failure copies every chosen view again, those that succeeded included.
 
     Exit status: 0 all succeeded, 1 some failed, 2 an error.
     """
+    if initial and window is not None:
+        raise FeatureplaneError("--initial copies all rows within the ttl; leave --window out, or --initial")
     # A source that is missing fails its own view and no other.
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
-    span = _span(window)
-    views = _chosen(workspace, schedule, view or [])
+    _refuse_schedule(workspace, schedule)
+    span, names = _span(window), view or []
+    declared = None if from_registry else _declared(workspace, names)
     with open_stores(workspace.settings) as stores:
-        known = registered(stores, workspace.feast_project).features
-        missing = [item.feast_name for item in views if item.feast_name not in known]
-        if missing:
-            raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
+        known = registered(stores, workspace.feast_project)
+        if declared is None:
+            candidates = _still_there(views_of(ours(known)), names)
+        else:
+            candidates = declared
+            missing = [item.name for item in declared if item.name not in known.features]
+            if missing:
+                raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
+        chosen = [
+            item
+            for item in candidates
+            if schedule in {None, item.extras["schedule"]} and workspace.settings.is_mine(item.name)
+        ]
+        by_hand = [item for item in chosen if names or _runs_by_itself(item)]
         now = datetime.now(UTC)
         if span is not None:
-            tasks = [
-                Task(item.feast_name, now - span, now, history.MANUAL)
-                for item in views
-                if view or _runs_by_itself(item)
-            ]
+            tasks = [Task(item.name, now - span, now, history.MANUAL) for item in by_hand]
+        elif initial:
+            tasks = first_runs(by_hand, now)
         else:
-            names = {item.feast_name for item in views}
-            plans = [plan for plan in view_plans(workspace) if plan.name in names]
-            tasks = due(plans, now, last_successes(workspace, stores), schedule=schedule)
-        runs = run_tasks(workspace, stores, tasks)
+            tasks = _due(workspace, stores, chosen, now, schedule)
+        runs = run_tasks(workspace, stores, [_named(task, workspace.settings.job) for task in tasks])
     if as_json:
         print_json([asdict(run) for run in runs])
     else:
         show_runs(runs)
-    if not runs:
+    if not runs and not from_registry:
         complain("no chosen view has a schedule and is not suspended; --view with --window copies one all the same", "")
     if any(run.result == history.FAILED for run in runs):
-        for problem in workspace.source_problems():
-            complain(printable(str(problem), 1000))
-        if workspace.local_root is None:
-            complain("the sources are not on this machine; for a copy that is, apply and materialize with --data-root")
+        if not from_registry:
+            _say_what_is_wrong_with_the_sources(workspace)
         raise typer.Exit(1)
 
 
@@ -100,95 +111,54 @@ def _span(window: str | None) -> timedelta | None:
         raise FeatureplaneError(f"--window {window!r} {error}") from error
 
 
-def _chosen(workspace: Workspace, schedule: str | None, names: Sequence[str]) -> list[FeatureView]:
-    """The views that are meant and can be online at all."""
-    spec, views = workspace.declarations.project.spec, workspace.declarations.views
-    if schedule is not None and schedule not in spec.schedules:
-        known = ", ".join(spec.schedules)
+def _refuse_schedule(workspace: Workspace, schedule: str | None) -> None:
+    schedules = workspace.declarations.project.spec.schedules
+    if schedule is not None and schedule not in schedules:
+        known = ", ".join(schedules)
         raise FeatureplaneError(f"--schedule {schedule!r} is not one of the project's; its schedules are {known}")
-    unknown = sorted(set(names) - {view.feast_name for view in views})
+
+
+def _declared(workspace: Workspace, names: Sequence[str]) -> list[Definition]:
+    """The views of the files that are meant and can be online at all."""
+    views = views_of(definitions(workspace))
+    unknown = sorted(set(names) - {item.name for item in views})
     if unknown:
-        held = ", ".join(view.feast_name for view in views)
+        held = ", ".join(item.name for item in views)
         raise FeatureplaneError(f"--view {unknown[0]!r} is not one of the files' views; they hold {held}")
-    offline = [view.feast_name for view in views if view.feast_name in names and not view.spec.online]
+    offline = [item.name for item in views if item.name in names and not item.spec["online"]]
     if offline:
         raise FeatureplaneError(f"--view {offline[0]!r} has online: false, so none of its rows go online")
-    return [
-        view
-        for view in views
-        if view.spec.online
-        and (not names or view.feast_name in names)
-        and schedule in {None, view.spec.materialization.schedule}
-    ]
+    return [item for item in views if item.spec["online"] and (not names or item.name in names)]
 
 
-def _runs_by_itself(view: FeatureView) -> bool:
-    return view.spec.materialization.schedule != NEVER and not view.spec.suspend
+def _still_there(views: Iterable[Definition], names: Sequence[str]) -> list[Definition]:
+    """The registered views that are meant. One that went away since it was asked for must not stop the others."""
+    found = [item for item in views if item.spec["online"] and (not names or item.name in names)]
+    for name in sorted(set(names) - {item.name for item in found}):
+        complain(f"{printable(name)} is passed over: no view of that name is registered and online", "")
+    return found
 
 
-def view_plans(workspace: Workspace) -> list[ViewPlan]:
-    """What decides each view's windows: its own word, else its schedule's."""
-    schedules = workspace.declarations.project.spec.schedules
-    plans = []
-    for view in workspace.declarations.views:
-        own = view.spec.materialization
-        schedule = own.schedule if view.spec.online else NEVER
-        window = own.window or (schedules[schedule].window if schedule != NEVER else None)
-        if window is not None:
-            plans.append(ViewPlan(view.feast_name, schedule, window, view.spec.ttl, own.initial, view.spec.suspend))
-    return plans
+def _runs_by_itself(view: Definition) -> bool:
+    return view.extras["schedule"] != NEVER and not view.extras["suspend"]
 
 
-def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
-    """Each view's watermark, from the run history."""
-    engine = engine_for(stores.postgres)
-    schema.migrate(engine, stores.postgres)
-    with begin(engine, stores.postgres) as connection:
-        return history.last_successes(connection, workspace.feast_project)
-
-
-def run_tasks(workspace: Workspace, stores: Stores, tasks: Sequence[Task]) -> list[history.Run]:
-    """Run the tasks with a bar or lines on standard error."""
-    if not tasks:
+def _due(
+    workspace: Workspace, stores: Stores, views: Sequence[Definition], now: datetime, schedule: str | None
+) -> list[Task]:
+    if not views:  # there may be no database yet
         return []
-    done = 0
-    with (
-        materializer(workspace.declarations.project, stores, workspace.repo_path) as engine,
-        progress("materializing") as advance,
-    ):
-
-        def note(_: history.Run) -> None:
-            nonlocal done
-            done += 1
-            advance(done, len(tasks))
-
-        advance(0, len(tasks))
-        return engine.run(tasks, note)
+    plans = view_plans(views, workspace.declarations.project.spec.schedules)
+    return due(plans, now, last_successes(workspace, stores), schedule=schedule)
 
 
-def show_runs(runs: Sequence[history.Run]) -> None:
-    """A row a view: what was copied, and what went wrong."""
-    if not runs:
-        say("nothing is due")
-        return
-    rows = table("VIEW", "RUN", "right:ROWS", "NEWEST EVENT", "right:TIME", "RESULT")
-    for run in runs:
-        written = "-" if run.rows_written is None else str(run.rows_written)
-        newest = run.max_event_time.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if run.max_event_time else "-"
-        style = "red" if run.result == history.FAILED else "green"
-        rows.add_row(
-            run.view, f"{run.job} {_length(run)}", written, newest, f"{run.seconds:.1f}s", Text(run.result, style=style)
-        )
-    show_table(rows)
-    for run in runs:
-        if run.message:
-            complain(f"{run.view}: {printable(run.message, 1000)}")
+def _named(task: Task, job: str) -> Task:
+    """The task under the name of the Job that runs it; the word for what moves no watermark means that and no Job."""
+    return task if history.MANUAL in {task.job, job} or not job else replace(task, job=job)
 
 
-def _length(run: history.Run) -> str:
-    """How far back a run looked, the longer the coarser: `90m`, `2d`, or `all` there is."""
-    if run.window_start == BEGINNING:
-        return "all"
-    span = run.window_end - run.window_start
-    unit = _HOUR if span > timedelta(days=1) else timedelta(minutes=1) if span > _HOUR else _SECOND
-    return format_duration(round(span / unit) * unit)
+def _say_what_is_wrong_with_the_sources(workspace: Workspace) -> None:
+    for problem in workspace.source_problems():
+        complain(printable(str(problem), 1000))
+    if workspace.local_root is None:
+        complain("the sources are not on this machine; for a copy that is, apply and materialize with --data-root")

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.console import say
-from featureplane.cli.workspace import DataRootPath, Paths, ProjectName, definitions, open_workspace
+from featureplane.cli.workspace import (
+    DataRootPath,
+    FromRegistry,
+    Paths,
+    ProjectName,
+    definitions,
+    open_stores,
+    open_workspace,
+    ours,
+    registered,
+)
 from featureplane.errors import FeatureplaneError
 from featureplane.local.files import write_folder
 from featureplane.names import FEATURE_STORE_FILE
@@ -20,6 +30,7 @@ def render(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; made when it is not there.")
     ],
+    from_registry: FromRegistry = False,
     project: ProjectName = None,
     data_root: DataRootPath = None,
 ) -> None:
@@ -30,7 +41,12 @@ def render(
     FEATUREPLANE_REDIS_* (`featureplane up` writes them to a file).
     """
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
-    files = repo.render(workspace.declarations.project, definitions(workspace))
+    if from_registry:
+        with open_stores(workspace.settings) as stores:
+            items = ours(registered(stores, workspace.feast_project))
+    else:
+        items = definitions(workspace)
+    files = repo.render(workspace.declarations.project, items)
     refuse_other_repo(out, files)
     write_folder(out, files)
     say(f"wrote {', '.join(files)} to {out}")

@@ -1,10 +1,12 @@
 """`featureplane serve`: Feast's HTTP API for one project."""
 
 import json
+import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import httpx
 import typer
@@ -12,6 +14,7 @@ import typer
 from featureplane.cli.console import say
 from featureplane.cli.workspace import (
     DataRootPath,
+    FromRegistry,
     Paths,
     ProjectName,
     Workspace,
@@ -23,6 +26,7 @@ from featureplane.cli.workspace import (
 from featureplane.errors import FeatureplaneError
 from featureplane.local.files import write_file
 from featureplane.serving.app import Server, serving
+from featureplane.serving.waiting import await_registry
 from featureplane.settings import Settings, Stores
 
 
@@ -52,14 +56,19 @@ def serve(
     paths: Paths,
     host: Host = DEFAULT_HOST,
     port: PortNumber = DEFAULT_PORT,
+    from_registry: FromRegistry = False,
     project: ProjectName = None,
     data_root: DataRootPath = None,
 ) -> None:
     """Answer for online features over HTTP until Ctrl-C.
 
-    POST /get-online-features as Feast has it, GET /health.
+    POST /get-online-features as Feast has it, GET /health. With --registered it also starts before anything is
+    registered, waits for a registry that is not there yet, and writes no file.
     """
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
+    if from_registry:
+        _serve_as_a_pod(workspace, host, port)
+        return
     with open_stores(workspace.settings) as stores:
         if not registered(stores, workspace.feast_project).features:
             raise FeatureplaneError(
@@ -68,9 +77,31 @@ def serve(
         with announced(workspace, stores, host, port) as server:
             server.wait_until_ready()
             say(f"serving {workspace.feast_project} at {server.url}; Ctrl-C ends it", "green")
-            with suppress(KeyboardInterrupt):
-                raise FeatureplaneError(f"the server ended by itself (exit status {server.wait()})")
+            stay(server)
         say("stopped")
+
+
+def _serve_as_a_pod(workspace: Workspace, host: str, port: int) -> None:
+    """Everything is said on the standard streams, and how long a start may take is for the pod's probes to say."""
+    project = workspace.declarations.project
+    with open_stores(workspace.settings) as stores:
+        await_registry(stores.postgres, say)
+        with serving(project, stores, workspace.repo_path, host, port, sys.stderr) as server:
+            server.wait_until_ready(math.inf)
+            say(f"serving {workspace.feast_project} at {server.url}")
+            stay(server)
+
+
+class Waitable(Protocol):
+    """A server of any kind."""
+
+    def wait(self) -> int: ...
+
+
+def stay(server: Waitable) -> None:
+    """Return at Ctrl-C; raises FeatureplaneError when the server ends before."""
+    with suppress(KeyboardInterrupt):
+        raise FeatureplaneError(f"the server ended by itself (exit status {server.wait()})")
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import typer
 
 from featureplane.cli.console import complain, report, say
 from featureplane.cli.inputs import files_at
-from featureplane.cli.materialize import last_successes, run_tasks, show_runs, view_plans
 from featureplane.cli.plan import show
+from featureplane.cli.runs import last_successes, run_tasks, show_runs
 from featureplane.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Host, PortNumber, announced
 from featureplane.cli.workspace import (
     DataRootPath,
@@ -23,11 +23,12 @@ from featureplane.cli.workspace import (
     open_stores,
     open_workspace,
     registered,
+    views_of,
 )
 from featureplane.errors import FeatureplaneError, Fenced, InputError, PlanRefused
 from featureplane.local import loop
 from featureplane.local.files import write_folder
-from featureplane.materialization.windows import due
+from featureplane.materialization.windows import due, view_plans
 from featureplane.model.feast_project import Schedule
 from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
@@ -140,7 +141,8 @@ class Keeper:
     def run_due(self, schedule: str | None = None, *, only_first: bool = False) -> None:
         """Run what is due; nothing is said where nothing is."""
         watermarks = last_successes(self.workspace, self.stores)
-        tasks = due(view_plans(self.workspace), loop.now(), watermarks, schedule=schedule, only_first=only_first)
+        plans = view_plans(views_of(definitions(self.workspace)), self.schedules())
+        tasks = due(plans, loop.now(), watermarks, schedule=schedule, only_first=only_first)
         if tasks:
             show_runs(run_tasks(self.workspace, self.stores, tasks))
             self._fold()

@@ -1,8 +1,8 @@
 """What most commands begin with: the files, the project they speak of, the stores, and what is registered."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,9 @@ from featureplane.materialization import sources
 from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin, database_exists, engine_for
+from featureplane.registry.plan import closure
 from featureplane.registry.state import Registered
-from featureplane.rendering.definitions import Definition, define
+from featureplane.rendering.definitions import Definition, Key, define
 from featureplane.settings import Settings, Stores
 
 Paths = Annotated[
@@ -32,6 +33,14 @@ DataRootPath = Annotated[
         "--data-root",
         metavar="DIR",
         help="Local folder that file sources are relative to, in place of the project's dataRoot.",
+    ),
+]
+FromRegistry = Annotated[
+    bool,
+    typer.Option(
+        "--registered",
+        help="Take the views that Featureplane registered from the registry, as a pod does; of the files only the "
+        "FeastProject counts.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -157,3 +166,20 @@ def must_answer(stores: Stores) -> None:
 
 def definitions(workspace: Workspace) -> list[Definition]:
     return define(workspace.declarations)
+
+
+def ours(known: Registered) -> list[Definition]:
+    """What Featureplane registered and what that refers to, in the order of registration.
+
+    An object that refers to something that somebody removed from Feast's registry is left out: the next apply mends it.
+    """
+    found: dict[Key, Definition] = {}
+    for key in known.definitions:
+        if key in known.owned:
+            with suppress(KeyError):
+                found |= {item.key: item for item in closure(known.definitions, [known.definitions[key]])}
+    return list(found.values())
+
+
+def views_of(items: Iterable[Definition]) -> list[Definition]:
+    return [item for item in items if item.kind == "feature_view"]

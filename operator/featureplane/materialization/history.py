@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, func, insert, or_, select
 
+from featureplane.registry.ledger import ADD, EXTEND
 from featureplane.registry.tables import changes, runs
 
 SUCCEEDED: Final = "Succeeded"
@@ -59,11 +60,12 @@ MANUAL: Final = "manual"
 def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
     """Each view's watermark: the latest end of a window that was copied without an error.
 
-    Only runs since the view was last added count: one that was removed and came back starts anew.
+    Only runs since the view was last added or extended count: one that was removed and came back starts anew, and one
+    that gained features needs all its rows once more.
     """
     added = (
         select(changes.c.name, func.max(changes.c.at).label("at"))
-        .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action == "add")
+        .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action.in_([ADD, EXTEND]))
         .group_by(changes.c.name)
         .subquery()
     )

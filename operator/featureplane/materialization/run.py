@@ -1,9 +1,11 @@
 """One run: tasks to rows in the online store, a row of history for each. A view that fails stops no other."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from sqlalchemy import Engine
 
 from featureplane.errors import ChildDied, FeatureplaneError
 from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run
@@ -31,22 +33,30 @@ class Materializer:
         """Copy each task's window, in order, and return how each ended; the history has it before the next begins."""
         engine = engine_for(self._stores.postgres)
         runs = []
-        for task in tasks:
-            run = self._run_one(task)
-            with begin(engine, self._stores.postgres) as connection:
-                insert_run(connection, self._project.spec.project, run)
-            on_view(run)
-            runs.append(run)
-        engine.dispose()
+        try:
+            for task in tasks:
+                run = self._run_one(task, engine)
+                self._note(run, engine)
+                on_view(run)
+                runs.append(run)
+        finally:
+            engine.dispose()
         return runs
 
-    def _run_one(self, task: Task) -> Run:
+    def _note(self, run: Run, engine: Engine) -> None:
+        with begin(engine, self._stores.postgres) as connection:
+            insert_run(connection, self._project.spec.project, run)
+
+    def _run_one(self, task: Task, engine: Engine) -> Run:
         started = datetime.now(UTC)
         try:
             answer = self._ask(task)
         except FeatureplaneError as error:
-            message = str(error)[:_LONGEST_MESSAGE]
-            return Run(task.view, task.job, task.start, task.end, started, datetime.now(UTC), FAILED, message=message)
+            return _failed(task, started, str(error))
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or the SIGTERM of a pod that is to go
+            with suppress(FeatureplaneError):
+                self._note(_failed(task, started, "interrupted"), engine)
+            raise
         newest = datetime.fromisoformat(answer["newest"]) if answer["newest"] else None
         return Run(
             task.view,
@@ -86,6 +96,13 @@ class Materializer:
         if self._child is not None:
             self._child.close()
             self._child = None
+
+
+def _failed(task: Task, started: datetime, message: str) -> Run:
+    now = datetime.now(UTC)
+    return Run(
+        task.view, task.job, task.start, task.end, started, now, FAILED, message=message[:_LONGEST_MESSAGE]
+    )  # fmt: skip
 
 
 @contextmanager

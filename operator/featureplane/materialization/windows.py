@@ -1,11 +1,18 @@
 """Which span of event time a run copies. Pure: the clock is an argument, every time is aware and in UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from featureplane.model.durations import parse_duration
+from featureplane.model.feast_project import Schedule
+from featureplane.model.feature_view import NEVER
+from featureplane.rendering.definitions import Definition
+
 # Before any row: the start of a first run over all history.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# What asked for a first run.
+INITIAL = "initial"
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,31 @@ class ViewPlan:
     suspended: bool = False
 
 
+def view_plans(views: Iterable[Definition], schedules: Mapping[str, Schedule]) -> list[ViewPlan]:
+    """What decides each view's windows: its own word, else its schedule's.
+
+    A view that has neither (its schedule is not the project's any more, say) is left out.
+    """
+    plans = []
+    for view in views:
+        extras = view.extras
+        schedule = extras["schedule"] if view.spec["online"] else NEVER
+        by_schedule = schedules[schedule].window if schedule in schedules else None
+        window = parse_duration(extras["window"]) if extras["window"] else by_schedule
+        if window is not None:
+            plans.append(ViewPlan(view.name, schedule, window, _ttl(view), extras["initial"], extras["suspend"]))
+    return plans
+
+
+def first_runs(views: Iterable[Definition], now: datetime) -> list[Task]:
+    """A first run for each of these views, whatever ran before."""
+    return [Task(view.name, *initial(now, _ttl(view)), job=INITIAL) for view in views]
+
+
+def _ttl(view: Definition) -> timedelta | None:
+    return timedelta(seconds=view.spec["ttl_seconds"]) or None
+
+
 def due(
     views: list[ViewPlan],
     now: datetime,
@@ -60,10 +92,10 @@ def due(
     """
     tasks = []
     for view in views:
-        if view.schedule == "never" or view.suspended or schedule not in {None, view.schedule}:
+        if view.schedule == NEVER or view.suspended or schedule not in {None, view.schedule}:
             continue
         if view.name not in last_success and view.first_run:
-            tasks.append(Task(view.name, *initial(now, view.ttl), job="initial"))
+            tasks.append(Task(view.name, *initial(now, view.ttl), job=INITIAL))
         elif not only_first:
             tasks.append(Task(view.name, *scheduled(now, view.window, last_success.get(view.name)), job=view.schedule))
     return tasks

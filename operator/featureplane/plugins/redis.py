@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
-from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.cluster import RedisCluster
-from redis.sentinel import Sentinel
 
+from featureplane.materialization.online_store import connect, connection_options
 from featureplane.settings import RedisAddress, Settings
 
 
@@ -50,15 +48,7 @@ class EnvironmentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
 
     def _get_client(self, online_store_config: Any) -> Any:  # noqa: ARG002 - Feast's signature
         if not self._client:
-            address = self._where()
-            options = connection_options(address)
-            if address.mode == "Cluster":
-                self._client = RedisCluster(host=address.host, port=address.port, **options)
-            elif address.mode == "Sentinel":
-                group = Sentinel([(address.host, address.port)], sentinel_kwargs=options, db=address.db, **options)
-                self._client = group.master_for(address.sentinel_master)
-            else:
-                self._client = Redis(host=address.host, port=address.port, db=address.db, **options)
+            self._client = connect(self._where())
         return self._client
 
     async def _get_client_async(self, online_store_config: Any) -> Any:  # noqa: ARG002 - Feast's signature
@@ -78,11 +68,3 @@ class EnvironmentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
 def _aware(time: datetime) -> datetime:
     """Feast takes a time without a zone for UTC."""
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def connection_options(address: RedisAddress) -> dict[str, Any]:
-    """The keyword arguments of redis-py that every mode shares."""
-    options: dict[str, Any] = {"username": address.username or None, "password": address.password or None}
-    if address.tls:
-        options |= {"ssl": True, "ssl_ca_certs": address.ca_file or None}
-    return options

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -12,9 +12,25 @@ from featureplane.registry.state import Registered
 from featureplane.registry.tables import changes, definitions, purges, runs
 from featureplane.rendering.definitions import Definition, Json, Key, canonical
 
+# What `changes.action` says beside change, adopt and remove: a view is new, or has features that it had not before.
+# Either way its rows are to be copied from the beginning.
+ADD: Final = "add"
+EXTEND: Final = "extend"
+
+
+def action_of(planned: str, item: Definition, before: Registered) -> str:
+    """What to call the writing of an object: what the plan calls it, but for a view that gains features."""
+    old = before.definitions.get(item.key)
+    if item.kind != "feature_view" or old is None:
+        return planned
+    gained = {feature["name"] for feature in item.spec["features"]} - {
+        feature["name"] for feature in old.spec["features"]
+    }
+    return EXTEND if gained else planned
+
 
 def record(connection: Connection, project: str, epoch: int, written: Sequence[tuple[str, Definition]]) -> None:
-    """Note objects that Feast's registry now holds; `written` pairs an action (add, change, adopt) with each."""
+    """Note objects that Feast's registry now holds; `written` pairs each with an action (see above)."""
     if not written:
         return
     rows = [

@@ -316,7 +316,7 @@ def closure(context: Mapping[Key, Definition], wanted: Sequence[Definition]) -> 
     def visit(item: Definition) -> None:
         if item.key in needed:
             return
-        for key in _references(item):
+        for key in references(item):
             visit(context[key])
         needed[item.key] = item
 
@@ -325,7 +325,8 @@ def closure(context: Mapping[Key, Definition], wanted: Sequence[Definition]) -> 
     return list(needed.values())
 
 
-def _references(item: Definition) -> list[Key]:
+def references(item: Definition) -> list[Key]:
+    """What an object needs beside it in the registry."""
     spec = item.spec
     match item.kind:
         case "data_source":

@@ -126,7 +126,7 @@ class Session:
             before = catalogue.read(connection, self.project, keys)
         written = Written(before, [item for _, item in changes])
         # A repeated request finds done what the first one did before it broke off.
-        left = [(action, item) for action, item in changes if not written.already(item)]
+        left = [(ledger.action_of(action, item, before), item) for action, item in changes if not written.already(item)]
         removed = [item for item in removals if item.key in before.definitions or item.key in before.owned]
         objects = self._objects(context, [item for _, item in left])
         total = len(changes) + len(removals)

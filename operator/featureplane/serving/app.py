@@ -1,9 +1,6 @@
 """The feature server as a process: started, waited for, stopped."""
 
-import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +15,11 @@ from featureplane.model.feast_project import FeastProject
 from featureplane.registry.database import database_exists
 from featureplane.registry.trust import refuse_code
 from featureplane.rendering.repo import feature_store
-from featureplane.settings import Stores, child_environment
+from featureplane.serving.child import bracketed
+from featureplane.serving.process import ServerProcess
+from featureplane.settings import Stores
 
 _READY_SECONDS = 90.0
-_STOP_SECONDS = 10.0
 # A change of the registry is seen after this long.
 _REGISTRY_TTL_SECONDS = 2
 
@@ -31,40 +29,31 @@ class Server:
     """A running server; `url` has no slash at its end."""
 
     url: str
-    _process: subprocess.Popen[bytes] = field(repr=False)
+    _process: ServerProcess = field(repr=False)
 
     def wait_until_ready(self, seconds: float = _READY_SECONDS) -> None:
         """Return when `/health` answers; raises FeatureplaneError when the process ends first or time is up."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise FeatureplaneError(
-                    f"the server ended before it was ready (exit status {self._process.returncode})"
-                )
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/health", timeout=1.0).is_success:
-                    return
-            time.sleep(0.1)
+        # A proxy of the environment is for other machines than this one.
+        with httpx.Client(trust_env=False, timeout=1.0) as client:
+            while time.monotonic() < deadline:
+                if not self._process.is_running:
+                    raise FeatureplaneError(
+                        f"the server ended before it was ready (exit status {self._process.exit_status})"
+                    )
+                with suppress(httpx.HTTPError):
+                    if client.get(f"{self.url}/health").is_success:
+                        return
+                time.sleep(0.1)
         raise FeatureplaneError(f"the server was not ready after {seconds:.0f} s")
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        return self._process.is_running
 
     def wait(self) -> int:
         """Wait for the process to end and return its exit status."""
         return self._process.wait()
-
-    def stop(self) -> None:
-        """Let the server finish its requests, then end it."""
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
 @contextmanager
@@ -85,17 +74,6 @@ def serving(
     refuse_code(project, stores.postgres)
     with _claim(host, port) as claimed:
         port, descriptor = claimed.getsockname()[1], claimed.fileno()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "featureplane.serving.feast_process"],
-            env={**child_environment(stores), "PYTHONWARNINGS": "ignore"},
-            stdin=subprocess.PIPE,
-            stdout=log or subprocess.DEVNULL,
-            stderr=log or subprocess.DEVNULL,
-            pass_fds=[descriptor],
-            start_new_session=True,
-        )
-    server = Server(f"http://{f'[{host}]' if ':' in host else host}:{port}", process)
-    try:
         request = {
             "feature_store": feature_store(project),
             "repo_path": str(repo_path),
@@ -105,12 +83,13 @@ def serving(
             "workers": project.spec.server.workers,
             "registry_ttl_seconds": _REGISTRY_TTL_SECONDS,
         }
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-        yield server
+        process = ServerProcess(
+            "featureplane.serving.feast_process", request, stores, log, pass_fds=[descriptor]
+        )  # fmt: skip
+    try:
+        yield Server(f"http://{bracketed(host)}:{port}", process)
     finally:
-        server.stop()
+        process.stop()
 
 
 def _claim(host: str, port: int) -> socket.socket:

@@ -1,21 +1,19 @@
-"""A child process that is Feast's own feature server, ending when its parent does.
+"""A child process that is Feast's own feature server, ending when its parent does (see `process`)."""
 
-The first line of standard input is the configuration; the end of standard input is the end of the server.
-"""
-
-import json
+import logging
 import os
 import signal
-import sys
-import threading
+from typing import Any
+
+from featureplane.serving.child import read_request, when_parent_ends
 
 _FIRST_SOCKET = 3
 
 
 def main() -> None:
-    request = json.loads(sys.stdin.readline())
+    request = read_request()
     _pass_on(request["socket"])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     from pathlib import Path
 
     from feast.feature_server import start_server
@@ -24,8 +22,10 @@ def main() -> None:
 
     config = RepoConfig(**request["feature_store"])
     config.repo_path = Path(request["repo_path"])
+    store = FeatureStore(config=config)
+    _outlive_outages(store)
     start_server(
-        store=FeatureStore(config=config),
+        store=store,
         host=request["host"],
         port=request["port"],
         no_access_log=True,
@@ -42,18 +42,26 @@ def main() -> None:
     )
 
 
+def _outlive_outages(store: Any) -> None:
+    """Keep Feast's timer running: a refresh that raises is its last, and the server would never see a change again."""
+    refresh = store.refresh_registry
+
+    def refreshed() -> None:
+        try:
+            refresh()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next refresh may succeed
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            logging.getLogger("featureplane").warning("the registry could not be read again: %s", reason)
+
+    store.refresh_registry = refreshed
+
+
 def _pass_on(descriptor: int) -> None:
     """Let gunicorn, which Feast starts, take over a bound socket: systemd's protocol for that (sd_listen_fds)."""
     if descriptor != _FIRST_SOCKET:
         os.dup2(descriptor, _FIRST_SOCKET)
         os.close(descriptor)
     os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""What happened and what is due, for whoever starts the runs: new runs, views without their first, pending purges."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, or_, select
+
+from featureplane.materialization.history import MANUAL, SUCCEEDED, Run
+from featureplane.registry.tables import changes, purges, runs
+
+# As many of a view's runs as its status shows.
+MOST_RUNS = 5
+
+
+def runs_since(connection: Connection, project: str, last: int) -> tuple[int, dict[str, list[Run]]]:
+    """Runs with an id above `last`, by view, the newest first and at most `MOST_RUNS` of each; and the newest id."""
+    rank = func.row_number().over(partition_by=runs.c.view, order_by=runs.c.id.desc()).label("rank")
+    ranked = select(runs, rank).where(runs.c.project == project, runs.c.id > last).subquery()
+    statement = select(ranked).where(ranked.c.rank <= MOST_RUNS).order_by(ranked.c.id.desc())
+    found: dict[str, list[Run]] = {}
+    newest = last
+    for row in connection.execute(statement):
+        newest = max(newest, int(row.id))
+        found.setdefault(row.view, []).append(_run(row))
+    return newest, found
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        view=row.view,
+        job=row.job,
+        window_start=row.window_start,
+        window_end=row.window_end,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        result=row.result,
+        rows_written=row.rows_written,
+        max_event_time=row.max_event_time,
+        message=row.message,
+    )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A view that has no successful run since it was registered, or gained features, at change `seq`."""
+
+    seq: int
+    since: datetime
+
+
+def waiting(connection: Connection, project: str) -> dict[str, Waiting]:
+    """The registered views without a successful run since they were last added or extended."""
+    registered = (
+        select(changes.c.name, func.max(changes.c.seq).label("seq"), func.max(changes.c.at).label("at"))
+        .where(
+            changes.c.project == project,
+            changes.c.kind == "feature_view",
+            changes.c.action.in_(["add", "extend"]),
+        )
+        .group_by(changes.c.name)
+        .subquery()
+    )
+    succeeded = and_(
+        runs.c.project == project,
+        runs.c.view == registered.c.name,
+        runs.c.result == SUCCEEDED,
+        runs.c.job != MANUAL,
+        runs.c.started_at >= registered.c.at,
+    )
+    removed = (
+        select(changes.c.name, func.max(changes.c.seq).label("seq"))
+        .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action == "remove")
+        .group_by(changes.c.name)
+        .subquery()
+    )
+    statement = (
+        select(registered.c.name, registered.c.seq, registered.c.at)
+        .join(removed, removed.c.name == registered.c.name, isouter=True)
+        .where(
+            ~select(runs.c.id).where(succeeded).exists(),
+            or_(removed.c.seq.is_(None), removed.c.seq < registered.c.seq),
+        )
+    )
+    return {row.name: Waiting(int(row.seq), row.at) for row in connection.execute(statement)}
+
+
+@dataclass(frozen=True)
+class Purges:
+    """Online rows to be removed: the newest request that is due by now, and when the next one will be."""
+
+    due: int = 0
+    next_at: datetime | None = None
+
+
+def pending_purges(connection: Connection, project: str) -> Purges:
+    """What of the requested purges is neither done nor cancelled."""
+    open_ = and_(purges.c.project == project, purges.c.done_at.is_(None), purges.c.cancelled_at.is_(None))
+    due = select(func.max(purges.c.id)).where(open_, purges.c.due_at <= func.now())
+    ahead = select(func.min(purges.c.due_at)).where(open_, purges.c.due_at > func.now())
+    return Purges(int(connection.execute(due).scalar() or 0), connection.execute(ahead).scalar())
