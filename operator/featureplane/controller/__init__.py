@@ -1,0 +1,1 @@
+"""The operator: custom resources to the registry, children and statuses."""

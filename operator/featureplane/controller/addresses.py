@@ -1,0 +1,101 @@
+"""Where a project's stores are, out of the Secrets that it names."""
+
+import hashlib
+import ipaddress
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from featureplane.controller.cluster import Cluster, Secret
+from featureplane.errors import FeatureplaneError
+from featureplane.manifests.secret_keys import CA, postgres_keys, postgres_problem, postgres_ssl_mode, redis_keys
+from featureplane.model.feast_project import FeastProject
+from featureplane.settings import PostgresAddress, RedisAddress, Stores
+
+
+class SecretTrouble(FeatureplaneError):
+    """A Secret that a project names is not there, or not complete. `reason` is a condition's."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+async def secrets_of(cluster: Cluster, project: FeastProject) -> dict[str, Secret | None]:
+    """The Secrets that the project names, by name; None for one that is not there."""
+    found = {}
+    for name in sorted(secret_names(project)):
+        found[name] = await cluster.secret(project.metadata.namespace, name)
+    return found
+
+
+def secret_names(project: FeastProject) -> set[str]:
+    """Every Secret that the project names."""
+    spec = project.spec
+    references = [
+        spec.registry.postgresql.secret_ref,
+        spec.online_store.redis.secret_ref,
+        spec.offline_store.secret_ref,
+    ]
+    return {reference.name for reference in references if reference}
+
+
+def stores_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str) -> Stores:
+    """The addresses in the Secrets. Raises SecretTrouble, which names the Secret and the key and shows no value."""
+    spec, namespace = project.spec, project.metadata.namespace
+    registry = _needed(spec.registry.postgresql.secret_ref.name, namespace, secrets)
+    if problem := postgres_problem(spec.registry.postgresql.secret_ref.name, registry.values):
+        raise SecretTrouble("SecretIncomplete", problem)
+    values = {variable: registry.values[key] for variable, key in postgres_keys(registry.values).items()}
+    keywords = dict(PostgresAddress.from_env(values).keywords)
+    keywords["host"] = _seen_from(own_namespace, namespace, keywords["host"])
+    if CA in registry.values:
+        keywords["sslrootcert"] = _file(registry.values[CA])
+    if mode := postgres_ssl_mode(registry.values):
+        keywords["sslmode"] = mode
+    return Stores(PostgresAddress(keywords), _redis(project, secrets))
+
+
+def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> RedisAddress:
+    """The writer never speaks to Redis: one that is not there yet must not keep definitions from the registry."""
+    online = project.spec.online_store.redis
+    secret = secrets.get(online.secret_ref.name)
+    values = {name: secret.values[key] for name, key in redis_keys(secret.values).items()} if secret else {}
+    return replace(
+        RedisAddress.from_env(values), mode=online.mode, tls=online.tls, sentinel_master=online.sentinel_master
+    )
+
+
+def _needed(name: str, namespace: str, secrets: Mapping[str, Secret | None]) -> Secret:
+    secret = secrets.get(name)
+    if secret is None:
+        raise SecretTrouble(
+            "SecretNotFound",
+            f"there is no Secret {name!r} in {namespace!r}; create it with host, port, dbname, user and password",
+        )
+    return secret
+
+
+def _seen_from(own_namespace: str, namespace: str, host: str) -> str:
+    """A Service is named without its namespace by those who share it; from another one it needs it."""
+    if own_namespace == namespace or host == "localhost" or {".", "/", ":"} & set(host) or _is_address(host):
+        return host
+    return f"{host}.{namespace}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _file(text: str) -> str:
+    """A certificate authority as the file that libpq wants; the same text is the same file."""
+    folder = Path(tempfile.gettempdir()) / "featureplane-ca"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.crt"
+    path.write_text(text, encoding="utf-8")
+    return str(path)

@@ -1,0 +1,122 @@
+"""The registry's part of a look: made what is declared, without what it refuses, and asked what happened."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from featureplane import names
+from featureplane.controller import deletion
+from featureplane.controller.addresses import SecretTrouble, stores_of
+from featureplane.controller.cluster import Secret
+from featureplane.controller.inventory import ObjectKey
+from featureplane.controller.judge import Verdict
+from featureplane.controller.register import Looked
+from featureplane.controller.seen import Seen
+from featureplane.controller.world import World, claim
+from featureplane.errors import FeatureplaneError, StoreUnavailable
+from featureplane.materialization.outlook import Purges
+from featureplane.model.feast_project import FeastProject
+from featureplane.rendering.definitions import Definition, Key, define
+
+# A refusal can uncover another one; more rounds than this are somebody's mistake.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What came of the registry. `trouble` is a reason and a message where it could not be made what is declared."""
+
+    wanted: dict[Key, Definition] = field(default_factory=dict)
+    digests: dict[Key, str] = field(default_factory=dict)
+    owners: dict[Key, str] = field(default_factory=dict)
+    kept: dict[Key, str] = field(default_factory=dict)
+    looked: Looked = field(default_factory=lambda: Looked({}, {}, Purges()))
+    trouble: tuple[str, str] | None = None
+    retriable: bool = False
+
+
+async def bring(
+    world: World,
+    seen: Seen,
+    verdict: Verdict,
+    fates: Mapping[ObjectKey, deletion.Fate],
+    secrets: Mapping[str, Secret | None],
+    *,
+    look: bool,
+) -> tuple[Verdict, Registry]:
+    """Make the registry what is declared, without what it refuses; the verdict then says that, too."""
+    wanted: dict[Key, Definition] = {}
+    project = verdict.declarations.project
+    try:
+        stores = stores_of(project, secrets, world.settings.namespace)
+        _refuse_conflict(world, seen, project, claim(project, stores))
+        register = await world.register(project, stores)
+        for _ in range(_ROUNDS):
+            wanted = await asyncio.to_thread(_defined, verdict)
+            removable = {fate.key for fate in fates.values() if isinstance(fate, deletion.Remove)} - wanted.keys()
+            brought = await register.bring(list(wanted.values()), removable, look=look)
+            if not brought.refused:
+                break
+            verdict = verdict.without(_declarers(verdict, brought.refused))
+        looked = await register.look()
+    except FeatureplaneError as error:
+        return verdict, Registry(wanted, trouble=_trouble(error), retriable=error.retriable)
+    if any(run.result == "Succeeded" for runs in looked.runs.values() for run in runs):
+        await register.fold()
+    return verdict, Registry(wanted, dict(brought.digests), dict(brought.owners), dict(brought.kept), looked)
+
+
+def _defined(verdict: Verdict) -> dict[Key, Definition]:
+    """What is right as definitions, their digests made: thousands take a second, in which nothing else must wait."""
+    definitions = {item.key: item for item in define(verdict.declarations)}
+    for item in definitions.values():
+        _ = item.digest
+    return definitions
+
+
+class ProjectConflict(FeatureplaneError):
+    """An older FeastProject has the same project in the same registry."""
+
+
+def _refuse_conflict(world: World, seen: Seen, project: FeastProject, mine: tuple[str, str, str, str]) -> None:
+    assert seen.project is not None
+    before, world.claims[seen.key] = world.claims.get(seen.key), mine
+    if before is not None and before != mine:
+        for other in list(world.claims):
+            world.inventory.on_change(other, "another project moved")
+    for other in world.claimants(seen.key):
+        item = world.inventory.project(other)
+        if item is not None and item.age < seen.project.age:
+            raise ProjectConflict(
+                f"{project.spec.project!r} in this registry is the project of {item.owner}, which is older; "
+                "choose another name or another database"
+            )
+
+
+def _trouble(error: FeatureplaneError) -> tuple[str, str]:
+    if isinstance(error, SecretTrouble):
+        return error.reason, str(error)
+    reason = "RegistryUnavailable" if isinstance(error, StoreUnavailable) else type(error).__name__
+    return reason, str(error)
+
+
+def _declarers(verdict: Verdict, refused: Mapping[Key, Sequence[str]]) -> dict[ObjectKey, list[str]]:
+    """The objects that declare what the registry refuses: a shared entity's are all of its views."""
+    found: dict[ObjectKey, list[str]] = {}
+    for (kind, name), texts in refused.items():
+        for view in verdict.declarations.views:
+            entities = {entity.name for entity in view.spec.entities}
+            if (
+                (kind == "feature_view" and view.feast_name == name)
+                or (kind == "entity" and name in entities)
+                or (kind == "data_source" and name in {view.source_name, view.push_name})
+            ):
+                key = (names.FEATURE_VIEW, view.metadata.namespace, view.metadata.name)
+                found.setdefault(key, []).extend(texts)
+        for service in verdict.declarations.services:
+            if kind == "feature_service" and service.feast_name == name:
+                key = (names.FEATURE_SERVICE, service.metadata.namespace, service.metadata.name)
+                found.setdefault(key, []).extend(texts)
+    if not found:
+        raise FeatureplaneError("; ".join(text for texts in refused.values() for text in texts))
+    return found

@@ -1,0 +1,69 @@
+"""The children of a project: applied where they differ from what is wanted, deleted where nobody wants them."""
+
+import logging
+from collections.abc import Sequence
+
+from featureplane.controller.cluster import Resource
+from featureplane.controller.inventory import Child, ObjectKey, ProjectKey, fingerprint
+from featureplane.controller.world import World
+from featureplane.errors import ClusterError
+from featureplane.manifests import children
+from featureplane.manifests.children import Manifest
+from featureplane.manifests.context import Context
+from featureplane.rendering.definitions import digest
+
+logger = logging.getLogger(__name__)
+
+RESOURCES = {kind: Resource(api_version, kind, plural) for api_version, kind, plural in children.KINDS}
+# Jobs are made once and go by themselves.
+_PASSING = "Job"
+
+
+async def apply_children(world: World, project: ProjectKey, context: Context) -> ClusterError | None:
+    """Make the project's children what they should be; one that the API server refuses stops no other.
+
+    Returns the first error there was.
+    """
+    wanted = children.children(context)
+    errors = [error for manifest in wanted if (error := await _applied(world, manifest))]
+    errors += [error for child in _unwanted(world, project, wanted) if (error := await _deleted(world, child))]
+    return errors[0] if errors else None
+
+
+async def apply(world: World, manifest: Manifest) -> None:
+    """Apply one child and remember what the API server made of it. Raises ClusterError."""
+    key = _key(manifest)
+    body = await world.cluster.apply(RESOURCES[key[0]], manifest)
+    world.inventory.note_child(body)
+    world.applied[key] = (digest(manifest), fingerprint(body))
+
+
+async def _applied(world: World, manifest: Manifest) -> ClusterError | None:
+    key = _key(manifest)
+    child = world.inventory.children.get(key)
+    if child is not None and world.applied.get(key) == (digest(manifest), child.fingerprint):
+        return None
+    try:
+        await apply(world, manifest)
+    except ClusterError as error:
+        logger.warning("%s %s was not applied: %s", key[0], key[2], error)
+        return error
+    return None
+
+
+def _unwanted(world: World, project: ProjectKey, wanted: Sequence[Manifest]) -> list[Child]:
+    keys = {_key(manifest) for manifest in wanted}
+    return [child for child in world.inventory.children_of(project) if child.key not in keys and child.kind != _PASSING]
+
+
+async def _deleted(world: World, child: Child) -> ClusterError | None:
+    try:
+        await world.cluster.delete(RESOURCES[child.kind], child.namespace, child.name)
+    except ClusterError as error:
+        return error
+    world.applied.pop(child.key, None)
+    return None
+
+
+def _key(manifest: Manifest) -> ObjectKey:
+    return manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]

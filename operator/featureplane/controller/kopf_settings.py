@@ -1,0 +1,30 @@
+"""kopf, set up so that a watch that goes silent is noticed and nothing is written that we did not decide to write."""
+
+import kopf
+
+from featureplane import names
+from featureplane.controller.children import RESOURCES
+
+_SERVER_SECONDS = 300
+# The API server ends a watch after the first; after the second nobody is there any more.
+_CLIENT_SECONDS = 360
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Settings for `kopf.operator`."""
+    settings = kopf.OperatorSettings()
+    settings.watching.server_timeout = _SERVER_SECONDS
+    settings.watching.client_timeout = _CLIENT_SECONDS
+    settings.watching.inactivity_timeout = 70
+    settings.watching.chunk_size = 500
+    for resource in RESOURCES.values():
+        # Without it kopf would watch every ConfigMap and Deployment there is.
+        settings.watching.label_selectors[resource.plural] = f"{names.LABEL_PROJECT}"
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 60
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    # A worker for each object lives on for this long: five thousand of them need not.
+    settings.queueing.idle_timeout = 0.2
+    return settings

@@ -1,0 +1,150 @@
+"""The recipe for one FeastProject: gather, judge, bring the registry to it, apply children, tell, let go.
+
+Level-triggered: everything is decided from what is there now, never from what changed, so that a process that was
+killed at any step is made good by the next look. Each step is a room of its own; this is their order.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from featureplane import names
+from featureplane.controller import deletion, release, tell
+from featureplane.controller.addresses import secrets_of
+from featureplane.controller.bring import Registry, bring
+from featureplane.controller.children import apply_children
+from featureplane.controller.cluster import Secret
+from featureplane.controller.deletion import Fate
+from featureplane.controller.inventory import Item, ObjectKey, ProjectKey
+from featureplane.controller.jobs import start_jobs
+from featureplane.controller.judge import Verdict, judge
+from featureplane.controller.queue import Again
+from featureplane.controller.seen import Seen, gather
+from featureplane.controller.world import World
+from featureplane.errors import ClusterError, Problem
+from featureplane.manifests.context import Context, SecretFacts
+from featureplane.model.feast_project import FeastProject
+
+logger = logging.getLogger(__name__)
+
+
+async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> Again:
+    """Look at one project and make everything as declared; says when to look again.
+
+    Without `reasons` nothing is known to have changed: then the registry is read whatever we remember of it.
+    """
+    seen = await gather(world, key)
+    project = seen.project.model if seen.project else None
+    if seen.project is None or not isinstance(project, FeastProject):
+        return await without_project(world, seen)
+    secrets = await secrets_of(world.cluster, project)
+    world.note_secrets(key, secrets)
+    fates = decide(world, seen)
+    verdict = await asyncio.to_thread(judge_staying, seen, project, fates)
+    errors = await release.hold(world, seen, verdict)
+    if any(error.retriable for error in errors):
+        _log(errors)
+        return Again(failed=True)  # what is not held could go without our knowing: it is not registered
+    verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons)
+    fates = settle(world, seen, fates, registry)
+    refused = None
+    if key[0] not in seen.terminating:  # nothing can be made in a namespace that goes
+        context = _context(world, seen.project, project, secrets)
+        refused = await apply_children(world, key, context)
+        if registry.trouble is None:
+            refused = await start_jobs(world, key, context, verdict, registry.looked) or refused
+    outcome = await tell.write(world, tell.Told(seen, verdict, registry, fates, refused))
+    if outcome.errors and (register := world.registers.get(key)):
+        register.read_runs_again()
+    errors += [*outcome.errors, *await release.let_go(world, seen, fates), *([refused] if refused else [])]
+    _log(errors)
+    if isinstance(fates.get(seen.project.key), deletion.Release):
+        await world.drop(key)
+        return Again(gone=not seen.members)
+    return _again(world.now(), outcome.next_time, registry, errors)
+
+
+def decide(world: World, seen: Seen) -> dict[ObjectKey, Fate]:
+    """What becomes of each object that is being deleted."""
+    register = world.registers.get(seen.key)
+    owners = register.owners if register else {}
+    fates: dict[ObjectKey, Fate] = {}
+    for item in seen.members:
+        if item.deleting:
+            terminating = item.namespace in seen.terminating
+            if item.kind == names.FEATURE_VIEW:
+                fates[item.key] = deletion.fate_of_view(item, seen.services, owners, terminating=terminating)
+            else:
+                fates[item.key] = deletion.fate_of_service(item, owners, terminating=terminating)
+    if seen.project and seen.project.deleting:
+        terminating = seen.project.namespace in seen.terminating
+        fates[seen.project.key] = deletion.fate_of_project(seen.members, terminating=terminating)
+    return fates
+
+
+def judge_staying(seen: Seen, project: FeastProject, fates: Mapping[ObjectKey, Fate]) -> Verdict:
+    """What is right among the objects that stay, for good or because somebody needs them."""
+
+    def stays(item: Item) -> bool:
+        return not item.deleting or isinstance(fates[item.key], deletion.Held)
+
+    return judge(project, filter(stays, seen.views), filter(stays, seen.services))
+
+
+def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: Registry) -> dict[ObjectKey, Fate]:
+    """The fates, now that the registry answered, or did not: what left it is let go, what it kept is held."""
+    patience = timedelta(seconds=world.settings.orphan_after)
+    after = dict(fates)
+    for item in seen.members:
+        fate = fates.get(item.key)
+        if not isinstance(fate, deletion.Remove):
+            continue
+        if registry.trouble is None:
+            why = registry.kept.get(fate.key)
+            after[item.key] = deletion.Held("InUse", f"it stays registered: {why}") if why else deletion.Release()
+        elif deletion.is_overdue(item, world.now(), patience):
+            after[item.key] = deletion.orphaned(item, registry.trouble[1])
+        else:
+            after[item.key] = deletion.Held("Deleting", f"waiting for the registry: {registry.trouble[1]}")
+    return after
+
+
+async def without_project(world: World, seen: Seen) -> Again:
+    """Objects whose project is not there, or is wrong, say so; the deleted among them are let go."""
+    fates: dict[ObjectKey, Fate] = {
+        item.key: deletion.orphaned(item, "its FeastProject is not there") for item in seen.members if item.deleting
+    }
+    if seen.project is None:
+        text = f"there is no FeastProject {seen.key[1]!r} in {seen.key[0]!r}"
+        problem = Problem("", 0, "spec.projectRef", text, "create it, or correct projectRef", "ProjectNotFound")
+    else:
+        problem = Problem("", 0, "spec.projectRef", "the FeastProject is not right itself", "mend it", "ProjectInvalid")
+        if seen.project.deleting:
+            fates[seen.project.key] = deletion.fate_of_project(seen.members, terminating=bool(seen.terminating))
+    await tell.write_without_project(world, seen, problem)
+    await release.let_go(world, seen, fates)
+    if seen.project is None:
+        await world.drop(seen.key)
+    return Again(gone=seen.project is None and not seen.members)
+
+
+def _context(world: World, item: Item, project: FeastProject, secrets: Mapping[str, Secret | None]) -> Context:
+    facts = {
+        name: SecretFacts(secret.resource_version, frozenset(secret.values)) if secret else None
+        for name, secret in secrets.items()
+    }
+    settings = world.settings
+    return Context(project, item.uid, settings.image, settings.image_pull_policy, settings.image_pull_secrets, facts)
+
+
+def _again(now: datetime, next_time: datetime | None, registry: Registry, errors: list[ClusterError]) -> Again:
+    times = [time for time in (next_time, registry.looked.purges.next_at) if time is not None]
+    seconds = min(((time - now).total_seconds() for time in times), default=None)
+    failed = registry.retriable or any(error.retriable for error in errors)
+    return Again(max(seconds, 1.0) if seconds is not None else None, failed=failed)
+
+
+def _log(errors: Iterable[ClusterError]) -> None:
+    for error in errors:
+        logger.warning("%s", error)

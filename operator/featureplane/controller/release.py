@@ -1,0 +1,42 @@
+"""Our finalizer: on what is about to be registered, and off what is let go."""
+
+from collections.abc import Iterable, Mapping
+
+from featureplane.controller.cluster import DECLARED
+from featureplane.controller.concurrently import concurrently
+from featureplane.controller.deletion import Fate, Release
+from featureplane.controller.inventory import Item, ObjectKey
+from featureplane.controller.judge import Verdict
+from featureplane.controller.seen import Seen
+from featureplane.controller.world import World
+from featureplane.errors import ClusterError
+
+RESOURCES = {resource.kind: resource for resource in DECLARED}
+
+
+async def hold(world: World, seen: Seen, verdict: Verdict) -> list[ClusterError]:
+    """Put the finalizer on the project and on all that is right: from now on nothing of it goes without our knowing.
+
+    What is wrong and was never registered can go without us.
+    """
+    items = [item for item in seen.members if item.key not in verdict.problems]
+    wanted = [
+        item for item in (*items, *([seen.project] if seen.project else [])) if not item.held and not item.deleting
+    ]
+    return await concurrently(_held(world, item, held=True) for item in wanted)
+
+
+async def let_go(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate]) -> list[ClusterError]:
+    """Take the finalizer off what is done with, and say why where there is something to say."""
+    everything: Iterable[Item] = (*seen.members, *([seen.project] if seen.project else []))
+    released = [(item, fates[item.key]) for item in everything if item.key in fates]
+    for item, fate in released:
+        if isinstance(fate, Release) and fate.reason and item.held and item.namespace not in seen.terminating:
+            world.events.tell(item, fate.reason, fate.message, warning=fate.reason == "Orphaned")
+    going = [item for item, fate in released if isinstance(fate, Release) and item.held]
+    return await concurrently(_held(world, item, held=False) for item in going)
+
+
+async def _held(world: World, item: Item, *, held: bool) -> None:
+    await world.cluster.hold(RESOURCES[item.kind], item.namespace, item.name, item.uid, held=held)
+    item.held = held

@@ -1,0 +1,196 @@
+"""The status of a FeatureView: what is so, why, and what to do next. Pure.
+
+Ready is what `kubectl wait` waits for: valid, registered, copied once where it is to be online, and fresh.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from featureplane.controller.conditions import Condition, time, truth, written
+from featureplane.controller.inventory import Item
+from featureplane.errors import Problem
+from featureplane.materialization.history import SUCCEEDED, Run
+from featureplane.materialization.outlook import MOST_RUNS
+from featureplane.model.cron import next_time
+from featureplane.model.feast_project import FeastProject
+from featureplane.model.feature_view import NEVER, FeatureView
+
+# A run takes a while after it is due.
+_GRACE = timedelta(minutes=15)
+_LONGEST_RUN_MESSAGE = 512
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a view beside its object. `unregistered` says why it is not registered as declared, if so."""
+
+    project: FeastProject | None
+    problems: Sequence[Problem] = ()
+    digest: str = ""
+    unregistered: tuple[str, str] | None = None
+    runs: Sequence[Run] = ()
+    waits: bool = False
+    held: tuple[str, str] | None = None
+
+
+def view_status(item: Item, facts: Facts, now: datetime) -> tuple[dict[str, Any], list[Condition]]:
+    """The whole status, and its conditions once more for Events."""
+    previous = item.status
+    runs = _runs(facts.runs, previous.get("runs") or [])
+    newest = _newest(facts.runs, previous.get("maxEventTimestamp"))
+    schedule = _schedule(item, facts.project)
+    conditions = _conditions(item, facts, runs, now)
+    status = {
+        "observedGeneration": item.generation,
+        "conditions": written(conditions, item.generation, previous.get("conditions") or [], now),
+        "runs": runs,
+        "maxEventTimestamp": newest,
+        "nextScheduleTime": _next_run(schedule, facts, previous, now),
+        "digest": facts.digest or previous.get("digest"),
+    }
+    return {key: value for key, value in status.items() if value not in (None, [])}, conditions
+
+
+def stale_at(item: Item, project: FeastProject | None, runs: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """When the view misses its second run in a row; None where it has no schedule or never ran."""
+    schedule = _schedule(item, project)
+    ended = [run["completionTime"] for run in runs if run["result"] == SUCCEEDED]
+    if schedule is None or not ended:
+        return None
+    last = datetime.fromisoformat(max(ended)).astimezone(UTC)
+    return next_time(*schedule, next_time(*schedule, last)) + _GRACE
+
+
+def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now: datetime) -> list[Condition]:
+    valid = _valid(facts.problems)
+    registered = _registered(facts)
+    materialized = _materialized(item, facts, runs)
+    fresh = _fresh(item, facts, runs, now)
+    first_wrong = next((each for each in (valid, registered, materialized, fresh) if each.status == "False"), None)
+    suspended = isinstance(item.model, FeatureView) and item.model.spec.suspend
+    if first_wrong:
+        ready = Condition("Ready", "False", first_wrong.reason, first_wrong.message)
+    elif registered.status == "Unknown":
+        ready = Condition("Ready", "Unknown", registered.reason, registered.message)
+    else:
+        ready = Condition("Ready", "True", "Suspended" if suspended else "Ready", _READY[suspended])
+    conditions = [ready, valid, registered, materialized, fresh]
+    if facts.held or item.deleting:
+        reason, message = facts.held or ("Deleting", "it is being taken out of the registry")
+        return [*conditions, Condition("Reconciling", "True", reason, message)]
+    if valid.status == "False":
+        return [*conditions, Condition("Stalled", "True", valid.reason, valid.message)]
+    if registered.status != "True" or materialized.reason == "WaitingForFirstRun":
+        why = registered if registered.status != "True" else materialized
+        stalled = registered.status != "True" and facts.unregistered is not None and facts.unregistered[0] in _FINAL
+        return [*conditions, Condition("Stalled" if stalled else "Reconciling", "True", why.reason, why.message)]
+    return conditions
+
+
+# The registry's word that does not change by itself.
+_FINAL = frozenset({"UntrustedRegistry", "SchemaTooNew", "SecretNotFound", "SecretIncomplete"})
+_READY = {
+    True: "registered and served as it is; its scheduled runs are suspended",
+    False: "registered, copied to the online store and fresh",
+}
+
+
+def _valid(problems: Sequence[Problem]) -> Condition:
+    if not problems:
+        return Condition("Valid", "True", "Valid")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Condition("Valid", "False", problems[0].reason, "; ".join(map(str, problems[:3])) + more)
+
+
+def _registered(facts: Facts) -> Condition:
+    if facts.problems:
+        return Condition("Registered", "Unknown", facts.problems[0].reason, "what was last registered stays")
+    if facts.unregistered:
+        reason, message = facts.unregistered
+        return Condition("Registered", "False", reason, message)
+    return Condition("Registered", "True", "Registered")
+
+
+def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -> Condition:  # noqa: PLR0911 - a list
+    kind = "Materialized"
+    if not isinstance(item.model, FeatureView):
+        return Condition(kind, "Unknown", "Invalid")
+    if not item.model.spec.online:
+        return Condition(kind, "Unknown", "Offline", "online is false: no rows are copied")
+    if runs and runs[0]["result"] != SUCCEEDED:
+        message = f"the last run failed: {runs[0].get('message', '')}; the next one tries again"
+        return Condition(kind, "False", "RunFailed", message)
+    if any(run["result"] == SUCCEEDED for run in runs) and not facts.waits:
+        return Condition(kind, "True", "Copied")
+    if item.model.spec.materialization.schedule == NEVER:
+        return Condition(kind, "Unknown", "NotScheduled", "schedule is never: run featureplane materialize, or push")
+    if item.model.spec.suspend:
+        return Condition(kind, "Unknown", "Suspended", "no run starts while suspend is true")
+    return Condition(
+        kind, "False", "WaitingForFirstRun",
+        "its rows are not online yet; kubectl get jobs -l component=materialization shows the run",
+    )  # fmt: skip
+
+
+def _fresh(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now: datetime) -> Condition:
+    kind = "Fresh"
+    if not isinstance(item.model, FeatureView) or item.model.spec.suspend:
+        return Condition(kind, "Unknown", "Suspended" if item.model else "Invalid")
+    due = stale_at(item, facts.project, runs)
+    if due is None:
+        return Condition(kind, "Unknown", "NoRuns")
+    if due <= now:
+        message = "two runs in a row did not succeed; look at kubectl get jobs -l component=materialization"
+        return Condition(kind, "False", "RunsMissing", message)
+    return Condition(kind, truth(True), "UpToDate")
+
+
+def _schedule(item: Item, project: FeastProject | None) -> tuple[str, str] | None:
+    """Cron line and time zone of the view's runs; None where it has none."""
+    if project is None or not isinstance(item.model, FeatureView):
+        return None
+    spec = item.model.spec
+    schedule = project.spec.schedules.get(spec.materialization.schedule)
+    if schedule is None or spec.suspend or not spec.online:
+        return None
+    return schedule.cron, schedule.time_zone
+
+
+def _next_run(schedule: tuple[str, str] | None, facts: Facts, previous: Mapping[str, Any], now: datetime) -> str | None:
+    """When the next run starts. It moves on with a run and not with the clock: an idle view is never written."""
+    if schedule is None:
+        return None
+    known = previous.get("nextScheduleTime")
+    following = time(next_time(*schedule, now))
+    return str(known) if known and not facts.runs and known <= following else following
+
+
+def _runs(fresh: Sequence[Run], previous: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The newest runs, those of the history before those that the status has."""
+    found: dict[tuple[str, str, str], Mapping[str, Any]] = {
+        (run["job"], run["startTime"], run["completionTime"]): run for run in map(_run, fresh)
+    }
+    for run in previous:
+        found.setdefault((run["job"], run["startTime"], run["completionTime"]), run)
+    return sorted(found.values(), key=lambda run: str(run["completionTime"]), reverse=True)[:MOST_RUNS]
+
+
+def _run(run: Run) -> dict[str, Any]:
+    status = {
+        "job": run.job,
+        "window": f"{time(run.window_start.astimezone(UTC))}/{time(run.window_end.astimezone(UTC))}",
+        "startTime": time(run.started_at.astimezone(UTC)),
+        "completionTime": time(run.finished_at.astimezone(UTC)),
+        "rowsRead": run.rows_written,
+        "rowsWritten": run.rows_written,
+        "result": run.result,
+        "message": run.message[:_LONGEST_RUN_MESSAGE],
+    }
+    return {key: value for key, value in status.items() if value not in (None, "")}
+
+
+def _newest(runs: Sequence[Run], previous: str | None) -> str | None:
+    times = [time(run.max_event_time.astimezone(UTC)) for run in runs if run.max_event_time]
+    return max([*times, *([previous] if previous else [])], default=None)

@@ -1,0 +1,80 @@
+"""What every reconcile works with: the settings, the cluster, what is known, and a Register for each project."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from featureplane.controller import metrics
+from featureplane.controller.cluster import Cluster, Secret
+from featureplane.controller.events import Events
+from featureplane.controller.inventory import Inventory, ObjectKey, ProjectKey
+from featureplane.controller.register import Register
+from featureplane.model.feast_project import FeastProject
+from featureplane.settings import OperatorSettings, Stores
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class World:
+    """Shared by all reconciles of a process; one project's parts are used by one reconcile at a time."""
+
+    settings: OperatorSettings
+    cluster: Cluster
+    inventory: Inventory
+    events: Events
+    now: Callable[[], datetime] = utc_now
+    registers: dict[ProjectKey, Register] = field(default_factory=dict)
+    # What was applied last: a digest of the manifest, and the fingerprint of what the API server made of it.
+    applied: dict[ObjectKey, tuple[str, str]] = field(default_factory=dict)
+    # The versions of each project's Secrets as the last reconcile read them.
+    secret_versions: dict[ProjectKey, Mapping[str, str | None]] = field(default_factory=dict)
+    # Each project's place in its registry, by which two projects that share one are told apart.
+    claims: dict[ProjectKey, tuple[str, str, str, str]] = field(default_factory=dict)
+
+    async def register(self, project: FeastProject, stores: Stores) -> Register:
+        """The project's Register; a new one where its addresses, or what Feast is told of them, changed."""
+        key = project.key
+        known = self.registers.get(key)
+        if known is not None and known.stores == stores and known.fits(project):
+            return known
+        if known is not None:
+            await known.close()
+        made = self.registers[key] = Register(project, stores)
+        return made
+
+    def note_secrets(self, key: ProjectKey, secrets: Mapping[str, Secret | None]) -> None:
+        """Remember which versions of its Secrets a project was looked at with."""
+        self.secret_versions[key] = {
+            name: secret.resource_version if secret else None for name, secret in secrets.items()
+        }
+
+    async def drop(self, key: ProjectKey) -> None:
+        """Forget a project that is gone."""
+        register = self.registers.pop(key, None)
+        if register is not None:
+            await register.close()
+        self.secret_versions.pop(key, None)
+        self.claims.pop(key, None)
+        metrics.forget(key[1])
+        for other in self.claims:  # one of them may have waited for this place
+            self.inventory.on_change(other, "a project went")
+
+    def claimants(self, key: ProjectKey) -> Iterable[ProjectKey]:
+        """Other projects at the same place of the same registry."""
+        mine = self.claims.get(key)
+        return [other for other, claim in self.claims.items() if other != key and claim == mine]
+
+
+def claim(project: FeastProject, stores: Stores) -> tuple[str, str, str, str]:
+    """Where the project's definitions lie: host, port, database and the project's name in Feast."""
+    keywords: Mapping[str, Any] = stores.postgres.keywords
+    return (
+        str(keywords.get("host", "")),
+        str(keywords.get("port", "5432")),
+        stores.postgres.dbname,
+        project.spec.project,
+    )
