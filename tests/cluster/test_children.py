@@ -3,7 +3,7 @@
 import time
 
 from cluster.api import condition, until
-from cluster.conftest import Place, postgres_secret, secret
+from cluster.place import Place, postgres_secret, secret
 from factories import a_feature_view, a_project
 
 EXPECTED = {

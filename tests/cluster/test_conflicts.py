@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.api import condition, message, until
-from cluster.conftest import Place
+from cluster.place import Place, a_place
 from cluster.test_lifecycle import a_wrong_view, other_view
 from factories import a_feature, a_feature_view, a_project, a_service, an_entity
 
@@ -97,8 +97,6 @@ def test_a_project_that_is_not_there(place: Place):
 
 
 def test_a_namespace_that_the_project_does_not_list(place: Place, kube, api, stores, tmp_path):
-    from cluster.conftest import a_place
-
     with a_place(kube, api, stores, tmp_path) as other:
         view = a_feature_view(projectRef={"name": "feast", "namespace": place.namespace})
         place.apply(a_project())
@@ -134,7 +132,7 @@ def test_a_service_waits_for_a_view_that_is_wrong(place: Place):
     place.apply(a_project(), wrong, a_service())
     place.operator()
     place.wait_for(a_service(), "Ready", "False", "ViewNotReady")
-    place.apply(other_view("commodity-prices"))
+    place.apply(other_view("commodity-prices", features=[a_feature(type="String")]))
     place.wait_for(a_service(), "Ready")
 
 

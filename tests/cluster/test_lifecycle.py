@@ -1,7 +1,7 @@
 """From `kubectl apply` to a registered view and back: what a user of the operator sees when nothing goes wrong."""
 
 from cluster.api import condition, message, until
-from cluster.conftest import Place
+from cluster.place import Place
 from factories import a_feature, a_feature_view, a_project, a_service, a_source
 
 

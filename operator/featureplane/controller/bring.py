@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from featureplane import names
 from featureplane.controller import deletion
-from featureplane.controller.addresses import SecretTrouble, stores_of
+from featureplane.controller.addresses import SecretTrouble, secrets_of, stores_of
 from featureplane.controller.cluster import Secret
-from featureplane.controller.inventory import ObjectKey
+from featureplane.controller.inventory import Item, ObjectKey
 from featureplane.controller.judge import Verdict
 from featureplane.controller.register import Looked
 from featureplane.controller.seen import Seen
-from featureplane.controller.world import World, claim
+from featureplane.controller.world import Claim, World, claim
 from featureplane.errors import FeatureplaneError, StoreUnavailable
 from featureplane.materialization.outlook import Purges
 from featureplane.model.feast_project import FeastProject
@@ -49,7 +50,7 @@ async def bring(
     project = verdict.declarations.project
     try:
         stores = stores_of(project, secrets, world.settings.namespace)
-        _refuse_conflict(world, seen, project, claim(project, stores))
+        await _refuse_conflict(world, seen, project, claim(project, stores))
         register = await world.register(project, stores)
         for _ in range(_ROUNDS):
             wanted = await asyncio.to_thread(_defined, verdict)
@@ -78,19 +79,28 @@ class ProjectConflict(FeatureplaneError):
     """An older FeastProject has the same project in the same registry."""
 
 
-def _refuse_conflict(world: World, seen: Seen, project: FeastProject, mine: tuple[str, str, str, str]) -> None:
+async def _refuse_conflict(world: World, seen: Seen, project: FeastProject, mine: Claim) -> None:
+    """Two projects at one place of a registry would take it from each other for ever: the older one has it."""
     assert seen.project is not None
     before, world.claims[seen.key] = world.claims.get(seen.key), mine
     if before is not None and before != mine:
         for other in list(world.claims):
             world.inventory.on_change(other, "another project moved")
-    for other in world.claimants(seen.key):
-        item = world.inventory.project(other)
-        if item is not None and item.age < seen.project.age:
+    for item in world.inventory.projects():
+        if item.project != seen.key and item.age < seen.project.age and await _claim_of(world, item) == mine:
             raise ProjectConflict(
                 f"{project.spec.project!r} in this registry is the project of {item.owner}, which is older; "
                 "choose another name or another database"
             )
+
+
+async def _claim_of(world: World, item: Item) -> Claim | None:
+    """Where another project's definitions lie, also when it was not looked at yet; None where that cannot be known."""
+    if item.project not in world.claims and isinstance(item.model, FeastProject):
+        secrets = await secrets_of(world.cluster, item.model)
+        with suppress(SecretTrouble):
+            world.claims[item.project] = claim(item.model, stores_of(item.model, secrets, world.settings.namespace))
+    return world.claims.get(item.project)
 
 
 def _trouble(error: FeatureplaneError) -> tuple[str, str]:

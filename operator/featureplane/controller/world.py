@@ -1,6 +1,6 @@
 """What every reconcile works with: the settings, the cluster, what is known, and a Register for each project."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,9 @@ from featureplane.controller.inventory import Inventory, ObjectKey, ProjectKey
 from featureplane.controller.register import Register
 from featureplane.model.feast_project import FeastProject
 from featureplane.settings import OperatorSettings, Stores
+
+# Host, port, database and the project's name in Feast.
+Claim = tuple[str, str, str, str]
 
 
 def utc_now() -> datetime:
@@ -33,7 +36,7 @@ class World:
     # The versions of each project's Secrets as the last reconcile read them.
     secret_versions: dict[ProjectKey, Mapping[str, str | None]] = field(default_factory=dict)
     # Each project's place in its registry, by which two projects that share one are told apart.
-    claims: dict[ProjectKey, tuple[str, str, str, str]] = field(default_factory=dict)
+    claims: dict[ProjectKey, Claim] = field(default_factory=dict)
 
     async def register(self, project: FeastProject, stores: Stores) -> Register:
         """The project's Register; a new one where its addresses, or what Feast is told of them, changed."""
@@ -63,13 +66,8 @@ class World:
         for other in self.claims:  # one of them may have waited for this place
             self.inventory.on_change(other, "a project went")
 
-    def claimants(self, key: ProjectKey) -> Iterable[ProjectKey]:
-        """Other projects at the same place of the same registry."""
-        mine = self.claims.get(key)
-        return [other for other, claim in self.claims.items() if other != key and claim == mine]
 
-
-def claim(project: FeastProject, stores: Stores) -> tuple[str, str, str, str]:
+def claim(project: FeastProject, stores: Stores) -> Claim:
     """Where the project's definitions lie: host, port, database and the project's name in Feast."""
     keywords: Mapping[str, Any] = stores.postgres.keywords
     return (
