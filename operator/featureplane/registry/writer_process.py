@@ -20,7 +20,7 @@ from featureplane.errors import ReadBackMismatch
 from featureplane.registry import catalogue, channel, fence, ledger, schema
 from featureplane.registry.channel import Message
 from featureplane.registry.database import answering, begin, engine_for, ensure_database
-from featureplane.registry.one_transaction import OneTransaction
+from featureplane.registry.one_transaction import OneTransaction, once_for_all
 from featureplane.registry.plan import closure
 from featureplane.registry.trust import untrusted
 from featureplane.registry.work import Window, Written, batches, joined
@@ -57,8 +57,12 @@ class Session:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A fenced transaction of which everything is a part that Feast's registry does meanwhile."""
-        _ = self.store  # loads Feast and makes its tables, outside of this transaction
-        with begin(self.engine, self.address) as connection, self.joined.over(connection):
+        registry = self.store.registry  # loads Feast and makes its tables, outside of this transaction
+        with (
+            begin(self.engine, self.address) as connection,
+            self.joined.over(connection),
+            once_for_all(registry, self.project),
+        ):
             yield connection
 
     def refuse_code(self) -> None:
