@@ -6,13 +6,14 @@ STAMP := $(VENV)/.installed
 PORT ?= 8080
 # What `make test` runs, the slowest files first so that both cores end together; other suites have targets of their own.
 SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden
+CLUSTER_SUITES := tests/cluster tests/kube
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test kube lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up test test-cluster kube lint verify generate bench lock clean $(BENCHES)
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run the whole path once on embedded stores: YAML in, features out over HTTP (PORT=8080)
 	$(BIN)/python tools/demo.py --port $(PORT)
@@ -27,6 +28,9 @@ test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, fe
 kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the first time about 9 minutes)
 	$(BIN)/python tests/kube/build.py
 
+test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
+	$(BIN)/pytest -n 2 --dist worksteal $(CLUSTER_SUITES) $(PYTEST_ARGS)
+
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,11 +40,13 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 verify: lint ## lint, and that generated files are what would be generated now
 	$(BIN)/python tools/generate_crds.py --check
 	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python tools/generate_deploy.py --check
 	$(BIN)/pip check
 
-generate: $(STAMP) ## write crds/ and docs/reference.md from the models
+generate: $(STAMP) ## write crds/, docs/reference.md and deploy/ from the code
 	$(BIN)/python tools/generate_crds.py
 	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python tools/generate_deploy.py
 
 bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each
 

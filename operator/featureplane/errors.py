@@ -98,6 +98,8 @@ class ClusterError(FeatureplaneError):
 
     def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
+        # Nothing can be made in a namespace that is on its way out.
+        self.is_end_of_namespace = "because it is being terminated" in message
         super().__init__(message)
 
 

@@ -54,17 +54,28 @@ async def bring(
         register = await world.register(project, stores)
         for _ in range(_ROUNDS):
             wanted = await asyncio.to_thread(_defined, verdict)
-            removable = {fate.key for fate in fates.values() if isinstance(fate, deletion.Remove)} - wanted.keys()
-            brought = await register.bring(list(wanted.values()), removable, look=look)
+            brought = await register.bring(list(wanted.values()), _removable(fates, wanted), look=look)
             if not brought.refused:
                 break
             verdict = verdict.without(_declarers(verdict, brought.refused))
         looked = await register.look()
     except FeatureplaneError as error:
-        return verdict, Registry(wanted, trouble=_trouble(error), retriable=error.retriable)
+        known = world.registers.get(seen.key)
+        digests, owners = (known.digests, known.owners) if known else ({}, {})
+        trouble = _trouble(error)
+        return verdict, Registry(wanted, dict(digests), dict(owners), trouble=trouble, retriable=error.retriable)
     if any(run.result == "Succeeded" for runs in looked.runs.values() for run in runs):
         await register.fold()
     return verdict, Registry(wanted, dict(brought.digests), dict(brought.owners), dict(brought.kept), looked)
+
+
+def _removable(fates: Mapping[ObjectKey, deletion.Fate], wanted: Mapping[Key, Definition]) -> dict[Key, str]:
+    """What may leave the registry, each with the object that has it: another one may have taken its name over."""
+    return {
+        fate.key: f"{key[1]}/{key[2]}"
+        for key, fate in fates.items()
+        if isinstance(fate, deletion.Remove) and fate.key not in wanted
+    }
 
 
 def _defined(verdict: Verdict) -> dict[Key, Definition]:

@@ -1,6 +1,5 @@
 """The children of a project: applied where they differ from what is wanted, deleted where nobody wants them."""
 
-import logging
 from collections.abc import Sequence
 
 from featureplane.controller.cluster import Resource
@@ -11,8 +10,6 @@ from featureplane.manifests import children
 from featureplane.manifests.children import Manifest
 from featureplane.manifests.context import Context
 from featureplane.rendering.definitions import digest
-
-logger = logging.getLogger(__name__)
 
 RESOURCES = {kind: Resource(api_version, kind, plural) for api_version, kind, plural in children.KINDS}
 # Jobs are made once and go by themselves.
@@ -46,8 +43,7 @@ async def _applied(world: World, manifest: Manifest) -> ClusterError | None:
     try:
         await apply(world, manifest)
     except ClusterError as error:
-        logger.warning("%s %s was not applied: %s", key[0], key[2], error)
-        return error
+        return None if error.is_end_of_namespace else error
     return None
 
 

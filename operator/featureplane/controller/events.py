@@ -61,12 +61,15 @@ class Events:
                 self.tell(item, condition.reason, condition.message or condition.type, warning=warning)
 
     async def run(self) -> None:
-        """Record what waits, one after the other, for ever."""
+        """Record what waits, one after the other, for ever. That we may not is said once."""
+        refused = False
         while True:
             regarding, kind, reason, message = await self._waiting.get()
             try:
                 await self._cluster.emit(regarding, kind, reason, message)
             except ClusterError as error:
                 EVENTS_DROPPED.inc()
-                logger.debug("an Event was not recorded: %s", error)
+                level = logging.DEBUG if error.retriable or error.is_end_of_namespace or refused else logging.WARNING
+                refused = refused or level == logging.WARNING
+                logger.log(level, "an Event was not recorded: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)

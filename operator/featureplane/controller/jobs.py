@@ -5,7 +5,6 @@ the operator was killed just then, is made at the next look. A Job that failed i
 at: the schedule's own run does what it should have done.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from featureplane import names
@@ -20,8 +19,6 @@ from featureplane.manifests.jobs import initial_job, purge_job
 from featureplane.materialization.outlook import Waiting
 from featureplane.model.feature_view import NEVER, FeatureView
 from featureplane.rendering.definitions import digest
-
-logger = logging.getLogger(__name__)
 
 INITIAL, PURGE = "initial", "purge"
 # A thousand new views are a few Jobs, and none has a command line too long to read.
@@ -47,8 +44,7 @@ async def start_jobs(
         try:
             await apply(world, manifest)
         except ClusterError as error:
-            logger.warning("%s was not started: %s", manifest["metadata"]["name"], error)
-            return error
+            return None if error.is_end_of_namespace else error
     return None
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from featureplane import names
 from featureplane.controller import deletion, release, tell
 from featureplane.controller.addresses import secrets_of
-from featureplane.controller.bring import Registry, bring
+from featureplane.controller.bring import ProjectConflict, Registry, bring
 from featureplane.controller.children import apply_children
 from featureplane.controller.cluster import Secret
 from featureplane.controller.deletion import Fate
@@ -49,7 +49,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons)
     fates = settle(world, seen, fates, registry)
     refused = None
-    if key[0] not in seen.terminating:  # nothing can be made in a namespace that goes
+    if _may_have_children(seen, registry):
         context = _context(world, seen.project, project, secrets)
         refused = await apply_children(world, key, context)
         if registry.trouble is None:
@@ -59,7 +59,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
         register.read_runs_again()
     errors += [*outcome.errors, *await release.let_go(world, seen, fates), *([refused] if refused else [])]
     _log(errors)
-    if isinstance(fates.get(seen.project.key), deletion.Release):
+    if isinstance(fates.get(seen.project.key), deletion.Release) and not errors:
         await world.drop(key)
         return Again(gone=not seen.members)
     return _again(world.now(), outcome.next_time, registry, errors)
@@ -101,7 +101,8 @@ def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: 
         if not isinstance(fate, deletion.Remove):
             continue
         if registry.trouble is None:
-            why = registry.kept.get(fate.key)
+            is_mine = registry.owners.get(fate.key) == item.owner
+            why = registry.kept.get(fate.key) if is_mine else None
             after[item.key] = deletion.Held("InUse", f"it stays registered: {why}") if why else deletion.Release()
         elif deletion.is_overdue(item, world.now(), patience):
             after[item.key] = deletion.orphaned(item, registry.trouble[1])
@@ -122,11 +123,19 @@ async def without_project(world: World, seen: Seen) -> Again:
         problem = Problem("", 0, "spec.projectRef", "the FeastProject is not right itself", "mend it", "ProjectInvalid")
         if seen.project.deleting:
             fates[seen.project.key] = deletion.fate_of_project(seen.members, terminating=bool(seen.terminating))
-    await tell.write_without_project(world, seen, problem)
-    await release.let_go(world, seen, fates)
+    errors = [*await tell.write_without_project(world, seen, problem), *await release.let_go(world, seen, fates)]
+    _log(errors)
     if seen.project is None:
         await world.drop(seen.key)
-    return Again(gone=seen.project is None and not seen.members)
+    return Again(
+        failed=any(error.retriable for error in errors), gone=seen.project is None and not seen.members and not errors
+    )
+
+
+def _may_have_children(seen: Seen, registry: Registry) -> bool:
+    """Nothing can be made in a namespace that goes; and a second server for an older project's registry is nobody's."""
+    conflict = registry.trouble is not None and registry.trouble[0] == ProjectConflict.__name__
+    return seen.key[0] not in seen.terminating and not conflict
 
 
 def _context(world: World, item: Item, project: FeastProject, secrets: Mapping[str, Secret | None]) -> Context:

@@ -65,8 +65,10 @@ class Register:
         self._engine = engine_for(stores.postgres, "featureplane-operator")
         self._writer = Writer(project, stores)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"registry-{project.metadata.name}")
-        self._digests: dict[Key, str] | None = None
+        self._digests: dict[Key, str] = {}
         self._owners: dict[Key, str] = {}
+        # Nothing was read yet, or somebody may have written since.
+        self._is_stale = True
         self._last_run = 0
         self._used = time.monotonic()
         self._fenced_at: float | None = None
@@ -78,13 +80,15 @@ class Register:
         return self._told == _told(project)
 
     async def bring(
-        self, declared: Sequence[Definition], removable: Collection[Key] = (), *, look: bool = False
+        self, declared: Sequence[Definition], removable: Mapping[Key, str] | None = None, *, look: bool = False
     ) -> Brought:
         """Make the registry what is declared; `look` reads it even where nothing seems to have changed.
 
+        `removable` may go, each if it is still registered by the object that is named with it.
+
         Raises FeatureplaneError where the registry does not answer or must not be used.
         """
-        return await self._in_thread(self._bring, declared, frozenset(removable), look)
+        return await self._in_thread(self._bring, declared, removable or {}, look)
 
     async def look(self) -> Looked:
         """What happened since the last look."""
@@ -101,6 +105,11 @@ class Register:
         self._written(self._writer.fold)
 
     @property
+    def digests(self) -> Mapping[Key, str]:
+        """What was registered as of the last reading."""
+        return self._digests
+
+    @property
     def owners(self) -> Mapping[Key, str]:
         """The object that registered each definition, as of the last reading."""
         return self._owners
@@ -111,7 +120,7 @@ class Register:
 
     def forget(self) -> None:
         """Read everything again the next time: somebody else may have written."""
-        self._digests = None
+        self._is_stale = True
 
     async def rest(self, idle: float) -> None:
         """End the writer's process when it had nothing to do for `idle` seconds."""
@@ -136,18 +145,17 @@ class Register:
             self.busy_since = None
             WRITER_BUSY.labels(self._project.metadata.name).set(0)
 
-    def _bring(self, declared: Sequence[Definition], removable: frozenset[Key], look: bool) -> Brought:  # noqa: FBT001
-        if self._digests is None:
+    def _bring(self, declared: Sequence[Definition], removable: Mapping[Key, str], look: bool) -> Brought:  # noqa: FBT001
+        if self._is_stale:
             self._open()
-        known = self._digests or {}
         changed = {
             item.key
             for item in declared
-            if known.get(item.key) != item.digest or self._owners.get(item.key) != item.owner
+            if self._digests.get(item.key) != item.digest or self._owners.get(item.key) != item.owner
         }
-        whole = look or bool(removable) or self._digests is None or len(changed) > _MOST_IN_PART
+        whole = look or bool(removable) or self._is_stale or len(changed) > _MOST_IN_PART
         if not whole and not changed:
-            return Brought(known, self._owners)
+            return Brought(self._digests, self._owners)
         only = None if whole else self._around(declared, changed)
         registered = self._read(only)
         wanted = [item for item in declared if only is None or item.key in only]
@@ -157,15 +165,15 @@ class Register:
             for key, text in plan.refusals:
                 refused.setdefault(key, []).append(text)
             return Brought({}, {}, refused)
-        self._written(self._writer.apply, plan)
+        if plan.changes or plan.adopted:
+            self._written(self._writer.apply, plan)
         self._note(registered, plan, only)
-        assert self._digests is not None
         return Brought(self._digests, self._owners, {}, dict(plan.kept))
 
     def _around(self, declared: Sequence[Definition], changed: Collection[Key]) -> set[Key]:
         """What has to be looked at beside a few changed objects: what they refer to, and what refers to them."""
         found = set(changed)
-        services: set[Key] = {key for key in self._digests or () if key[0] == "feature_service"}
+        services: set[Key] = {key for key in self._digests if key[0] == "feature_service"}
         for item in declared:
             needed = references(item)
             if item.kind == "feature_service" or item.key in changed or not found.isdisjoint(needed):
@@ -218,7 +226,7 @@ class Register:
                 ours.pop(change.key, None)
             else:
                 ours[change.key] = change.definition
-        before, owners = (self._digests or {}, self._owners) if only is not None else ({}, {})
+        before, owners = (self._digests, self._owners) if only is not None else ({}, {})
         self._digests = {
             **{key: digest for key, digest in before.items() if only is None or key not in only},
             **{key: item.digest for key, item in ours.items()},
@@ -227,6 +235,7 @@ class Register:
             **{key: owner for key, owner in owners.items() if only is None or key not in only},
             **{key: item.owner for key, item in ours.items()},
         }
+        self._is_stale = False
         if plan.changes:
             self.last_write = time.time()
 
@@ -248,10 +257,11 @@ def _told(project: FeastProject) -> tuple[object, ...]:
     return spec.project, repo.feature_store(project), spec.registry, spec.purge_after
 
 
-def _with_what_they_need(removable: frozenset[Key], registered: Registered) -> frozenset[Key]:
+def _with_what_they_need(removable: Mapping[Key, str], registered: Registered) -> frozenset[Key]:
     """What may go: the objects themselves, and what of ours they referred to, unless somebody else needs it."""
     everything = {**registered.definitions, **registered.lost}
-    found, ahead = set(removable), [key for key in removable if key in everything]
+    found = {key for key, owner in removable.items() if key in everything and everything[key].owner == owner}
+    ahead = list(found)
     while ahead:
         for key in references(everything[ahead.pop()]):
             if key not in found and key in everything:

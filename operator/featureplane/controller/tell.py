@@ -133,7 +133,16 @@ def _unregistered(told: Told, key: Key, item: Item) -> tuple[str, str] | None:
     definition = told.registry.wanted.get(key)
     if definition is not None and told.registry.digests.get(key) == definition.digest:
         return None
+    if told.registry.retriable and definition is not None and _was_registered(item, definition.digest):
+        return None  # a registry that does not answer loses nothing
     return told.registry.trouble or (("Deleting", "it is being deleted") if item.deleting else _PENDING)
+
+
+def _was_registered(item: Item, digest: str) -> bool:
+    """Whether the object's own status says that this was registered: all that is known after a restart."""
+    status = item.status
+    found = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    return status.get("digest") == digest and found.get("Registered") == "True"
 
 
 def _held(told: Told, item: Item) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ PROJECT_FILE = f"{_CONFIG_FOLDER}/{names.PROJECT_FILE}"
 REPO = "/feast/feature_repo"
 
 _USER = 10001
-_POD_SECURITY = {
+POD_SECURITY = {
     "runAsNonRoot": True,
     "runAsUser": _USER,
     "runAsGroup": _USER,
@@ -33,7 +33,7 @@ _POD_SECURITY = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-_CONTAINER_SECURITY = {
+CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
@@ -87,7 +87,7 @@ def pod_template(context: Context, pod: Pod) -> dict[str, Any]:
         "automountServiceAccountToken": pod.has_token,
         # A Service named featureplane-redis would set FEATUREPLANE_REDIS_PORT.
         "enableServiceLinks": False,
-        "securityContext": _POD_SECURITY,
+        "securityContext": POD_SECURITY,
         "terminationGracePeriodSeconds": 30,
         "restartPolicy": pod.restart_policy,
         **({"imagePullSecrets": [{"name": name} for name in pull]} if (pull := context.image_pull_secrets) else {}),
@@ -120,7 +120,7 @@ def _container(context: Context, pod: Pod, inside: Surroundings) -> dict[str, An
         "env": inside.env,
         "volumeMounts": inside.mounts,
         "resources": pod.resources.model_dump(mode="json", exclude_defaults=True),
-        "securityContext": _CONTAINER_SECURITY,
+        "securityContext": CONTAINER_SECURITY,
     }
 
 
