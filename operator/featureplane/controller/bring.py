@@ -1,12 +1,13 @@
 """The registry's part of a look: made what is declared, without what it refuses, and asked what happened."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from featureplane import names
-from featureplane.controller import deletion
+from featureplane.controller import deletion, metrics
 from featureplane.controller.addresses import SecretTrouble, secrets_of, stores_of
 from featureplane.controller.cluster import Secret
 from featureplane.controller.inventory import Item, ObjectKey
@@ -14,10 +15,12 @@ from featureplane.controller.judge import Verdict
 from featureplane.controller.register import Looked
 from featureplane.controller.seen import Seen
 from featureplane.controller.world import Claim, World, claim
-from featureplane.errors import FeatureplaneError, StoreUnavailable
+from featureplane.errors import FeatureplaneError, SchemaTooNew, StoreUnavailable, UntrustedRegistry
 from featureplane.materialization.outlook import Purges
 from featureplane.model.feast_project import FeastProject
 from featureplane.rendering.definitions import Definition, Key, define
+
+logger = logging.getLogger(__name__)
 
 # A refusal can uncover another one; more rounds than this are somebody's mistake.
 _ROUNDS = 5
@@ -33,7 +36,8 @@ class Registry:
     kept: dict[Key, str] = field(default_factory=dict)
     looked: Looked = field(default_factory=lambda: Looked({}, {}, Purges()))
     trouble: tuple[str, str] | None = None
-    retriable: bool = False
+    # The trouble may be over by itself: it is worth asking again soon.
+    passes: bool = False
 
 
 async def bring(
@@ -62,8 +66,10 @@ async def bring(
     except FeatureplaneError as error:
         known = world.registers.get(seen.key)
         digests, owners = (known.digests, known.owners) if known else ({}, {})
-        trouble = _trouble(error)
-        return verdict, Registry(wanted, dict(digests), dict(owners), trouble=trouble, retriable=error.retriable)
+        logger.warning("%s", error)
+        metrics.ERRORS.labels(seen.key[1], type(error).__name__).inc()
+        passes = not isinstance(error, _STAYS)
+        return verdict, Registry(wanted, dict(digests), dict(owners), trouble=_trouble(error), passes=passes)
     if any(run.result == "Succeeded" for runs in looked.runs.values() for run in runs):
         await register.fold()
     return verdict, Registry(wanted, dict(brought.digests), dict(brought.owners), dict(brought.kept), looked)
@@ -88,6 +94,10 @@ def _defined(verdict: Verdict) -> dict[Key, Definition]:
 
 class ProjectConflict(FeatureplaneError):
     """An older FeastProject has the same project in the same registry."""
+
+
+# Somebody has to act, and that is seen, or the time of the next look is soon enough.
+_STAYS = (SecretTrouble, ProjectConflict, UntrustedRegistry, SchemaTooNew)
 
 
 async def _refuse_conflict(world: World, seen: Seen, project: FeastProject, mine: Claim) -> None:

@@ -19,6 +19,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.exceptions import ApiException
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from featureplane import names
 from featureplane.controller.metrics import API_REQUESTS
@@ -30,7 +31,9 @@ Object = Mapping[str, Any]
 _PATIENCE_SECONDS = 30
 _CONNECTIONS = 16
 _PAGE = 500
-_LATER = frozenset({409, 429, 500, 502, 503, 504})
+_TOO_BUSY = 429
+_ATTEMPTS = 8
+_LATER = frozenset({409, _TOO_BUSY, 500, 502, 503, 504})
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -170,7 +173,17 @@ class Cluster:
                 return None
             raise
 
-    async def _ask(
+    async def _ask(self, verb: str, path: str, **options: Any) -> dict[str, Any]:
+        """One request, repeated while the API server says that it is too busy (429)."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, ClusterError) and error.status == _TOO_BUSY),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.5, max=5),
+            reraise=True,
+        )
+        return await retrying(self._ask_once, verb, path, **options)
+
+    async def _ask_once(
         self,
         verb: str,
         path: str,
@@ -221,7 +234,7 @@ def _refusal(verb: str, path: str, status: int, words: str) -> ClusterError:
     # What does not fit the schema comes back from a server-side apply as 500, and will again.
     is_passing = (status in _LATER or status == 0) and "typed patch" not in words
     kind = ClusterUnavailable if is_passing else ClusterError
-    return kind(f"{verb} {path}: {status} {words[:500]}", status)
+    return kind(f"{verb} {path}: {status} {words.strip()[:500]}", status)
 
 
 def _plural(path: str) -> str:

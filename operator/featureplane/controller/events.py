@@ -27,7 +27,7 @@ _TOLD = {
     ("Fresh", "False"): True,
 }
 # What passes by itself; a registry that is down is told of once, on the FeastProject.
-_QUIET = frozenset({"WaitingForFirstRun", "RegistryUnavailable", "Deleting"})
+_QUIET = frozenset({"WaitingForFirstRun", "Pending", "RegistryUnavailable", "Fenced", "Deleting"})
 
 
 class Events:

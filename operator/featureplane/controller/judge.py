@@ -4,7 +4,7 @@ Each object is judged beside those that are older: the older one wins, and a los
 that is wrong keeps what was last registered for it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -28,19 +28,19 @@ class Verdict:
     def without(self, refused: Mapping[ObjectKey, Sequence[str]]) -> "Verdict":
         """The verdict with objects taken out that the registry cannot take, each with the reasons."""
         problems = {
-            **self.problems,
-            **{
-                key: tuple(Problem("", 0, "", text, reason="Immutable") for text in texts)
-                for key, texts in refused.items()
-            },
+            key: tuple(Problem("", 0, "", text, reason="Immutable") for text in texts) for key, texts in refused.items()
         }
-        views = tuple(view for view in self.declarations.views if (names.FEATURE_VIEW, *_place(view)) not in refused)
+        left = self.later(refused)
+        return replace(left, problems={**left.problems, **problems})
+
+    def later(self, keys: Collection[ObjectKey]) -> "Verdict":
+        """The verdict with objects taken out that nothing is wrong with: it is only too early for them."""
+        views = tuple(view for view in self.declarations.views if (names.FEATURE_VIEW, *_place(view)) not in keys)
         services, waiting = _with_their_views(
-            [item for item in self.declarations.services if (names.FEATURE_SERVICE, *_place(item)) not in refused],
-            views,
+            [item for item in self.declarations.services if (names.FEATURE_SERVICE, *_place(item)) not in keys], views
         )
         declarations = replace(self.declarations, views=views, services=services)
-        return Verdict(declarations, {**problems, **waiting})
+        return Verdict(declarations, {**self.problems, **waiting})
 
 
 def judge(project: FeastProject, views: Iterable[Item], services: Iterable[Item]) -> Verdict:

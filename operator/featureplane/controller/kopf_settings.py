@@ -1,5 +1,8 @@
 """kopf, set up so that a watch that goes silent is noticed and nothing is written that we did not decide to write."""
 
+from collections.abc import Iterator
+from itertools import repeat
+
 import kopf
 
 from featureplane import names
@@ -8,6 +11,14 @@ from featureplane.controller.children import RESOURCES
 _SERVER_SECONDS = 300
 # The API server ends a watch after the first; after the second nobody is there any more.
 _CLIENT_SECONDS = 360
+
+
+class _ForEver:
+    """Pauses between attempts without an end: an API server that is away for an hour must not end the operator."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5)
+        yield from repeat(10)
 
 
 def kopf_settings() -> kopf.OperatorSettings:
@@ -22,6 +33,7 @@ def kopf_settings() -> kopf.OperatorSettings:
         settings.watching.label_selectors[resource.plural] = f"{names.LABEL_PROJECT}"
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
+    settings.networking.error_backoffs = _ForEver()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True

@@ -42,10 +42,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     world.note_secrets(key, secrets)
     fates = decide(world, seen)
     verdict = await asyncio.to_thread(judge_staying, seen, project, fates)
-    errors = await release.hold(world, seen, verdict)
-    if any(error.retriable for error in errors):
-        _log(errors)
-        return Again(failed=True)  # what is not held could go without our knowing: it is not registered
+    verdict, errors = await release.hold(world, seen, verdict)
     verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons)
     fates = settle(world, seen, fates, registry)
     refused = None
@@ -150,7 +147,7 @@ def _context(world: World, item: Item, project: FeastProject, secrets: Mapping[s
 def _again(now: datetime, next_time: datetime | None, registry: Registry, errors: list[ClusterError]) -> Again:
     times = [time for time in (next_time, registry.looked.purges.next_at) if time is not None]
     seconds = min(((time - now).total_seconds() for time in times), default=None)
-    failed = registry.retriable or any(error.retriable for error in errors)
+    failed = registry.passes or any(error.retriable for error in errors)
     return Again(max(seconds, 1.0) if seconds is not None else None, failed=failed)
 
 

@@ -211,6 +211,7 @@ class Register:
             raise
         except BaseException:
             self.forget()
+            self._engine.dispose()
             raise
         finally:
             self._used = time.monotonic()

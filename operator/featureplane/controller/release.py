@@ -14,16 +14,17 @@ from featureplane.errors import ClusterError
 RESOURCES = {resource.kind: resource for resource in DECLARED}
 
 
-async def hold(world: World, seen: Seen, verdict: Verdict) -> list[ClusterError]:
+async def hold(world: World, seen: Seen, verdict: Verdict) -> tuple[Verdict, list[ClusterError]]:
     """Put the finalizer on the project and on all that is right: from now on nothing of it goes without our knowing.
 
-    What is wrong and was never registered can go without us.
+    What is wrong and was never registered can go without us. What could not be held is left for the next look.
     """
     items = [item for item in seen.members if item.key not in verdict.problems]
-    wanted = [
-        item for item in (*items, *([seen.project] if seen.project else [])) if not item.held and not item.deleting
-    ]
-    return await concurrently(_held(world, item, held=True) for item in wanted)
+    items += [seen.project] if seen.project else []
+    wanted = [item for item in items if not item.held and not item.deleting]
+    errors = await concurrently(_held(world, item, held=True) for item in wanted)
+    left = {item.key for item in wanted if not item.held}
+    return (verdict.later(left) if left else verdict), errors
 
 
 async def let_go(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate]) -> list[ClusterError]:

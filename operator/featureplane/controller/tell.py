@@ -133,7 +133,7 @@ def _unregistered(told: Told, key: Key, item: Item) -> tuple[str, str] | None:
     definition = told.registry.wanted.get(key)
     if definition is not None and told.registry.digests.get(key) == definition.digest:
         return None
-    if told.registry.retriable and definition is not None and _was_registered(item, definition.digest):
+    if told.registry.passes and definition is not None and _was_registered(item, definition.digest):
         return None  # a registry that does not answer loses nothing
     return told.registry.trouble or (("Deleting", "it is being deleted") if item.deleting else _PENDING)
 

@@ -11,7 +11,7 @@ from typing import Any, Self, TextIO
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from featureplane.errors import FeatureplaneError, Fenced, PlanRefused
+from featureplane.errors import FeatureplaneError, PlanRefused, RegistryError
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry.channel import Child
 from featureplane.registry.plan import Plan, closure
@@ -109,7 +109,8 @@ class Writer:
         try:
             return self._opened().ask(request, on_progress)
         except FeatureplaneError as error:
-            if error.retriable or isinstance(error, Fenced):
+            # A refusal may be the connection's and not the database's: one made while it was read-only stays so.
+            if error.retriable or isinstance(error, RegistryError):
                 self.close()
             raise
 
