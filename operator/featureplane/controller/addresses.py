@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -97,5 +98,8 @@ def _file(text: str) -> str:
     folder = Path(tempfile.gettempdir()) / "featureplane-ca"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.crt"
-    path.write_text(text, encoding="utf-8")
+    if not path.exists():
+        new = path.with_suffix(f".{threading.get_ident()}")
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
     return str(path)

@@ -12,7 +12,7 @@ from featureplane.controller.addresses import SecretTrouble, secrets_of, stores_
 from featureplane.controller.cluster import Secret
 from featureplane.controller.inventory import Item, ObjectKey
 from featureplane.controller.judge import Verdict
-from featureplane.controller.register import Looked
+from featureplane.controller.register import Looked, Removable
 from featureplane.controller.seen import Seen
 from featureplane.controller.world import Claim, World, claim
 from featureplane.errors import FeatureplaneError, SchemaTooNew, StoreUnavailable, UntrustedRegistry
@@ -62,23 +62,25 @@ async def bring(
             if not brought.refused:
                 break
             verdict = verdict.without(_declarers(verdict, brought.refused))
-        looked = await register.look()
+        else:
+            raise FeatureplaneError("the registry refuses one object after another; take the last changes back")
+        looked = await register.look([item.feast_name for item in seen.views if not item.has_runs])
     except FeatureplaneError as error:
         known = world.registers.get(seen.key)
         digests, owners = (known.digests, known.owners) if known else ({}, {})
         logger.warning("%s", error)
-        metrics.ERRORS.labels(seen.key[1], type(error).__name__).inc()
+        metrics.ERRORS.labels(metrics.metrics_label(seen.key), type(error).__name__).inc()
         passes = not isinstance(error, _STAYS)
         return verdict, Registry(wanted, dict(digests), dict(owners), trouble=_trouble(error), passes=passes)
-    if any(run.result == "Succeeded" for runs in looked.runs.values() for run in runs):
+    if looked.has_unfolded:
         await register.fold()
     return verdict, Registry(wanted, dict(brought.digests), dict(brought.owners), dict(brought.kept), looked)
 
 
-def _removable(fates: Mapping[ObjectKey, deletion.Fate], wanted: Mapping[Key, Definition]) -> dict[Key, str]:
+def _removable(fates: Mapping[ObjectKey, deletion.Fate], wanted: Mapping[Key, Definition]) -> Removable:
     """What may leave the registry, each with the object that has it: another one may have taken its name over."""
     return {
-        fate.key: f"{key[1]}/{key[2]}"
+        fate.key: (f"{key[1]}/{key[2]}", fate.is_certain)
         for key, fate in fates.items()
         if isinstance(fate, deletion.Remove) and fate.key not in wanted
     }

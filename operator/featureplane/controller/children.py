@@ -23,7 +23,8 @@ async def apply_children(world: World, project: ProjectKey, context: Context) ->
     """
     wanted = children.children(context)
     errors = [error for manifest in wanted if (error := await _applied(world, manifest))]
-    errors += [error for child in _unwanted(world, project, wanted) if (error := await _deleted(world, child))]
+    strays = _unwanted(world, project, wanted, context.uid)
+    errors += [error for child in strays if (error := await _deleted(world, child))]
     return errors[0] if errors else None
 
 
@@ -47,9 +48,14 @@ async def _applied(world: World, manifest: Manifest) -> ClusterError | None:
     return None
 
 
-def _unwanted(world: World, project: ProjectKey, wanted: Sequence[Manifest]) -> list[Child]:
+def _unwanted(world: World, project: ProjectKey, wanted: Sequence[Manifest], uid: str) -> list[Child]:
+    """What we made and want no more; what somebody else made with our labels is theirs."""
     keys = {_key(manifest) for manifest in wanted}
-    return [child for child in world.inventory.children_of(project) if child.key not in keys and child.kind != _PASSING]
+    return [
+        child
+        for child in world.inventory.children_of(project)
+        if child.key not in keys and child.kind != _PASSING and child.owner == uid
+    ]
 
 
 async def _deleted(world: World, child: Child) -> ClusterError | None:

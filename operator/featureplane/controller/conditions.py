@@ -23,21 +23,30 @@ class Condition:
     message: str = ""
 
 
+# Somebody has to act; everything else passes, or is being worked on.
+FINAL = frozenset(
+    {
+        "ChildrenRefused",
+        "ProjectConflict",
+        "SchemaTooNew",
+        "SecretIncomplete",
+        "SecretNotFound",
+        "UntrustedRegistry",
+    }
+)
+
+
+def under_way(reason: str, message: str) -> Condition:
+    """Reconciling, or Stalled where nothing goes on by itself."""
+    return Condition("Stalled" if reason in FINAL else "Reconciling", "True", reason, message)
+
+
 @dataclass(frozen=True)
 class Transition:
     """A condition that flipped, or changed its reason for the worse: worth an Event."""
 
     condition: Condition
     before: str | None
-
-    @property
-    def is_good(self) -> bool:
-        bad = "True" if self.condition.type in {"Reconciling", "Stalled"} else "False"
-        return self.condition.status != bad
-
-
-def truth(value: bool | None) -> Truth:  # noqa: FBT001 - the value is what this is about
-    return "Unknown" if value is None else "True" if value else "False"
 
 
 def written(

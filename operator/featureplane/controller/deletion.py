@@ -23,6 +23,8 @@ class Remove:
     """What it declared is to leave the registry, with what nobody else needs; then it is let go."""
 
     key: Key
+    # The object itself says Delete; one that is wrong may have said Retain when it was registered.
+    is_certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def fate_of_view(item: Item, services: Iterable[Item], owners: Mapping[Key, str]
             "InUse",
             f"the feature services {', '.join(users[:5])} use it; take it out of them, or delete them first",
         )
-    return Remove(key)
+    return Remove(key, is_certain=item.model is not None)
 
 
 def fate_of_service(item: Item, owners: Mapping[Key, str], *, terminating: bool) -> Fate:
@@ -80,8 +82,12 @@ def fate_of_project(members: Collection[Item], *, terminating: bool) -> Fate:
 
 def is_overdue(item: Item, now: datetime, patience: timedelta) -> bool:
     """Whether a deleted object has waited for the registry for too long."""
-    since = datetime.fromisoformat(item.deleting).astimezone(UTC)
-    return now - since > patience
+    return now >= deadline(item, patience)
+
+
+def deadline(item: Item, patience: timedelta) -> datetime:
+    """When a deleted object has waited long enough."""
+    return datetime.fromisoformat(item.deleting).astimezone(UTC) + patience
 
 
 def orphaned(item: Item, why: str) -> Release:

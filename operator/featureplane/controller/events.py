@@ -22,12 +22,15 @@ _TOLD = {
     ("Ready", "True"): False,
     ("Registered", "True"): False,
     ("Valid", "False"): True,
-    ("Registered", "False"): True,
     ("Materialized", "False"): True,
     ("Fresh", "False"): True,
 }
-# What passes by itself; a registry that is down is told of once, on the FeastProject.
-_QUIET = frozenset({"WaitingForFirstRun", "Pending", "RegistryUnavailable", "Fenced", "Deleting"})
+# What passes by itself. What keeps a view out of the registry is the project's trouble, and told of there.
+_QUIET = frozenset({"WaitingForFirstRun", "Pending", "Deleting"})
+
+
+# A server that starts is no trouble.
+_STARTING = frozenset({"Missing", "NotReady"})
 
 
 class Events:
@@ -57,6 +60,8 @@ class Events:
         for transition in found:
             condition = transition.condition
             warning = _TOLD.get((condition.type, condition.status))
+            if item.kind == names.FEAST_PROJECT and (condition.type, condition.status) == ("Ready", "False"):
+                warning = condition.reason not in _STARTING
             if warning is not None and condition.reason not in _QUIET:
                 self.tell(item, condition.reason, condition.message or condition.type, warning=warning)
 

@@ -25,6 +25,8 @@ ProjectKey = tuple[str, str]
 ObjectKey = tuple[str, str, str]
 
 DELETED = "DELETED"
+# Why a project is looked at when a user wants it to be: then nothing that is remembered counts.
+ASKED = "asked for"
 
 
 @dataclass(slots=True)
@@ -73,6 +75,11 @@ class Item:
     def status(self, status: Mapping[str, Any]) -> None:
         self._status = json.dumps(status, separators=(",", ":")).encode()
 
+    @property
+    def has_runs(self) -> bool:
+        """Whether the status shows a run."""
+        return b'"runs":' in self._status
+
 
 @dataclass(slots=True)
 class Child:
@@ -88,6 +95,8 @@ class Child:
     status: Mapping[str, Any]
     fingerprint: str
     resource_version: str
+    # The uid of the object that owns it.
+    owner: str
 
     @property
     def key(self) -> ObjectKey:
@@ -146,6 +155,8 @@ class Inventory:
         self.items[key] = item
         if item.kind != names.FEAST_PROJECT:
             self._members[item.project][key] = item
+        if before is not None and before.reconcile_at != item.reconcile_at:
+            self.on_change(item.project, ASKED)
         if before is None or _declared(before) != _declared(item):
             self.on_change(item.project, f"{item.kind} changed")
 
@@ -186,6 +197,7 @@ class Inventory:
             body.get("status") or {},
             fingerprint(body),
             str(metadata["resourceVersion"]),
+            str(next((owner["uid"] for owner in metadata.get("ownerReferences") or ()), "")),
         )
         self.children[child.key] = child
         return child

@@ -28,7 +28,10 @@ class Verdict:
     def without(self, refused: Mapping[ObjectKey, Sequence[str]]) -> "Verdict":
         """The verdict with objects taken out that the registry cannot take, each with the reasons."""
         problems = {
-            key: tuple(Problem("", 0, "", text, reason="Immutable") for text in texts) for key, texts in refused.items()
+            key: tuple(
+                Problem("", 0, "", text, reason="Immutable" if "immutable" in text else "Refused") for text in texts
+            )
+            for key, texts in refused.items()
         }
         left = self.later(refused)
         return replace(left, problems={**left.problems, **problems})

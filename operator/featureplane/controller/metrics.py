@@ -53,6 +53,11 @@ NEWEST_EVENT = Gauge(
 )
 
 
+def metrics_label(key: tuple[str, str]) -> str:
+    """A project's label: namespace and name, for each namespace may have its `feast`."""
+    return f"{key[0]}/{key[1]}"
+
+
 def forget(project: str) -> None:
     """Drop the series of a project that is gone."""
     for metric in (RECONCILES, RECONCILE_SECONDS, ERRORS, VIEWS, REGISTRY_WRITES, WRITER_BUSY, NEWEST_EVENT):

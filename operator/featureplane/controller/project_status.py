@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featureplane import names
-from featureplane.controller.conditions import Condition, time, written
+from featureplane.controller.conditions import Condition, time, under_way, written
 from featureplane.controller.inventory import Item
 from featureplane.errors import Problem
 from featureplane.model.feast_project import FeastProject
@@ -39,7 +39,10 @@ def project_status(item: Item, facts: ProjectFacts, now: datetime) -> tuple[dict
         "views": _counts(facts.views),
         "services": facts.services,
         "endpoint": _endpoint(item),
-        "registry": _registry(item, facts, previous.get("registry") or {}),
+        # Of a project that is wrong the registry is not asked.
+        "registry": previous.get("registry")
+        if facts.problems
+        else _registry(item, facts, previous.get("registry") or {}),
         "server": server,
     }
     return {key: value for key, value in status.items() if value not in (None, {})}, conditions
@@ -51,7 +54,9 @@ def _project_conditions(item: Item, facts: ProjectFacts, server: Mapping[str, An
         return [
             Condition("Ready", "False", facts.problems[0].reason, words),
             Condition("Valid", "False", facts.problems[0].reason, words),
-            Condition("Stalled", "True", facts.problems[0].reason, words),
+            Condition("Reconciling", "True", *facts.held)
+            if facts.held
+            else Condition("Stalled", "True", facts.problems[0].reason, words),
         ]
     valid = Condition("Valid", "True", "Valid")
     trouble = facts.registry_trouble or facts.children_trouble
@@ -61,7 +66,7 @@ def _project_conditions(item: Item, facts: ProjectFacts, server: Mapping[str, An
     if facts.held or item.deleting:
         reason, message = facts.held or ("Deleting", "it is being taken down")
         return [ready, valid, Condition("Reconciling", "True", reason, message)]
-    return [ready, valid, *([Condition("Reconciling", "True", *trouble)] if trouble else [])]
+    return [ready, valid, *([under_way(*trouble)] if trouble else [])]
 
 
 def _endpoint(item: Item) -> str | None:
@@ -154,7 +159,7 @@ def service_status(
     if wrong is valid:
         conditions.append(Condition("Stalled", "True", valid.reason, valid.message))
     elif wrong or item.deleting:
-        conditions.append(Condition("Reconciling", "True", registered.reason, registered.message))
+        conditions.append(under_way(registered.reason, registered.message))
     status: dict[str, Any] = {
         "observedGeneration": item.generation,
         "conditions": written(conditions, item.generation, previous.get("conditions") or [], now),

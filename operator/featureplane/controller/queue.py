@@ -69,7 +69,7 @@ class Queue:
         return not self.busy and not any(turn.wake.is_set() for turn in self._turns.values())
 
     async def close(self) -> None:
-        """Let what runs end, and begin nothing more."""
+        """Break off what runs, as a kill would: the next look of the next process makes it good."""
         tasks = [turn.task for turn in self._turns.values()]
         for task in tasks:
             task.cancel()

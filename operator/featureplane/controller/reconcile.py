@@ -16,7 +16,7 @@ from featureplane.controller.bring import ProjectConflict, Registry, bring
 from featureplane.controller.children import apply_children
 from featureplane.controller.cluster import Secret
 from featureplane.controller.deletion import Fate
-from featureplane.controller.inventory import Item, ObjectKey, ProjectKey
+from featureplane.controller.inventory import ASKED, Item, ObjectKey, ProjectKey
 from featureplane.controller.jobs import start_jobs
 from featureplane.controller.judge import Verdict, judge
 from featureplane.controller.queue import Again
@@ -43,7 +43,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     fates = decide(world, seen)
     verdict = await asyncio.to_thread(judge_staying, seen, project, fates)
     verdict, errors = await release.hold(world, seen, verdict)
-    verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons)
+    verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons or ASKED in reasons)
     fates = settle(world, seen, fates, registry)
     refused = None
     if _may_have_children(seen, registry):
@@ -59,7 +59,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     if isinstance(fates.get(seen.project.key), deletion.Release) and not errors:
         await world.drop(key)
         return Again(gone=not seen.members)
-    return _again(world.now(), outcome.next_time, registry, errors)
+    return _again(world, seen, outcome.next_time, registry, fates, errors)
 
 
 def decide(world: World, seen: Seen) -> dict[ObjectKey, Fate]:
@@ -100,7 +100,7 @@ def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: 
         if registry.trouble is None:
             is_mine = registry.owners.get(fate.key) == item.owner
             why = registry.kept.get(fate.key) if is_mine else None
-            after[item.key] = deletion.Held("InUse", f"it stays registered: {why}") if why else deletion.Release()
+            after[item.key] = _kept(why, fate) if why else deletion.Release()
         elif deletion.is_overdue(item, world.now(), patience):
             after[item.key] = deletion.orphaned(item, registry.trouble[1])
         else:
@@ -110,9 +110,16 @@ def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: 
 
 async def without_project(world: World, seen: Seen) -> Again:
     """Objects whose project is not there, or is wrong, say so; the deleted among them are let go."""
-    fates: dict[ObjectKey, Fate] = {
-        item.key: deletion.orphaned(item, "its FeastProject is not there") for item in seen.members if item.deleting
-    }
+    patience = timedelta(seconds=world.settings.orphan_after)
+    why = "its FeastProject is not there" if seen.project is None else "its FeastProject is not right"
+    fates: dict[ObjectKey, Fate] = {}
+    for item in seen.members:
+        if item.deleting:
+            waits = seen.project is not None and item.namespace not in seen.terminating
+            if waits and not deletion.is_overdue(item, world.now(), patience):
+                fates[item.key] = deletion.Held("Deleting", "waiting for the FeastProject to be right")
+            else:
+                fates[item.key] = deletion.orphaned(item, why)
     if seen.project is None:
         text = f"there is no FeastProject {seen.key[1]!r} in {seen.key[0]!r}"
         problem = Problem("", 0, "spec.projectRef", text, "create it, or correct projectRef", "ProjectNotFound")
@@ -120,12 +127,14 @@ async def without_project(world: World, seen: Seen) -> Again:
         problem = Problem("", 0, "spec.projectRef", "the FeastProject is not right itself", "mend it", "ProjectInvalid")
         if seen.project.deleting:
             fates[seen.project.key] = deletion.fate_of_project(seen.members, terminating=bool(seen.terminating))
-    errors = [*await tell.write_without_project(world, seen, problem), *await release.let_go(world, seen, fates)]
+    errors = [*await tell.write_without_project(world, seen, problem, fates), *await release.let_go(world, seen, fates)]
     _log(errors)
     if seen.project is None:
         await world.drop(seen.key)
     return Again(
-        failed=any(error.retriable for error in errors), gone=seen.project is None and not seen.members and not errors
+        _until_overdue(world, seen, fates),
+        failed=any(error.retriable for error in errors),
+        gone=seen.project is None and not seen.members and not errors,
     )
 
 
@@ -144,11 +153,37 @@ def _context(world: World, item: Item, project: FeastProject, secrets: Mapping[s
     return Context(project, item.uid, settings.image, settings.image_pull_policy, settings.image_pull_secrets, facts)
 
 
-def _again(now: datetime, next_time: datetime | None, registry: Registry, errors: list[ClusterError]) -> Again:
+def _kept(why: str, fate: deletion.Remove) -> Fate:
+    """What becomes of an object whose definition the registry keeps."""
+    if not fate.is_certain and why.startswith("not declared"):
+        return deletion.Release("Retained", "it was registered with deletionPolicy Retain, and stays registered")
+    return deletion.Held("InUse", f"it stays registered: {why}")
+
+
+def _again(
+    world: World,
+    seen: Seen,
+    next_time: datetime | None,
+    registry: Registry,
+    fates: Mapping[ObjectKey, Fate],
+    errors: list[ClusterError],
+) -> Again:
     times = [time for time in (next_time, registry.looked.purges.next_at) if time is not None]
-    seconds = min(((time - now).total_seconds() for time in times), default=None)
+    waits = [(time - world.now()).total_seconds() for time in times]
+    waits += [seconds for seconds in (_until_overdue(world, seen, fates),) if seconds is not None]
     failed = registry.passes or any(error.retriable for error in errors)
-    return Again(max(seconds, 1.0) if seconds is not None else None, failed=failed)
+    return Again(max(1.0, min(waits)) if waits else None, failed=failed)
+
+
+def _until_overdue(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate]) -> float | None:
+    """After how many seconds the first of the objects that wait for their removal has waited for too long."""
+    patience = timedelta(seconds=world.settings.orphan_after)
+    ends = [
+        deletion.deadline(item, patience)
+        for item in seen.members
+        if isinstance(fate := fates.get(item.key), deletion.Held) and fate.reason == "Deleting"
+    ]
+    return max(1.0, (min(ends) - world.now()).total_seconds()) if ends else None
 
 
 def _log(errors: Iterable[ClusterError]) -> None:

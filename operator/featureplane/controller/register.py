@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from featureplane.controller.metrics import REGISTRY_WRITES, WRITER_BUSY
+from featureplane.controller.metrics import REGISTRY_WRITES, WRITER_BUSY, metrics_label
 from featureplane.errors import FeatureplaneError, Fenced
 from featureplane.materialization import history, outlook
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry import catalogue, schema
 from featureplane.registry.database import begin, database_exists, engine_for
-from featureplane.registry.plan import Plan, compare, references
+from featureplane.registry.plan import RETAIN, Plan, compare, references
 from featureplane.registry.state import Registered
 from featureplane.registry.writer import Writer
 from featureplane.rendering import repo
@@ -27,10 +27,13 @@ from featureplane.rendering.definitions import Definition, Key
 from featureplane.settings import Stores
 
 R = TypeVar("R")
+# The object that has the definition, and whether that says Delete itself.
+Removable = Mapping[Key, tuple[str, bool]]
 logger = logging.getLogger(__name__)
 
 # After another operator took over, this one waits before it does: it may be about to end.
 _FENCED_SECONDS = 30.0
+_MOST_SHOWN = 10
 # With more changes than this everything is read: as fast, and simpler.
 _MOST_IN_PART = 200
 
@@ -52,6 +55,8 @@ class Looked:
     runs: Mapping[str, Sequence[history.Run]]
     waiting: Mapping[str, outlook.Waiting]
     purges: outlook.Purges
+    # Feast was not told of all of them.
+    has_unfolded: bool = False
 
 
 class Register:
@@ -61,6 +66,7 @@ class Register:
         self.stores = stores
         self._project = project
         self._name = project.spec.project
+        self._label = metrics_label(project.key)
         self._told = _told(project)
         self._engine = engine_for(stores.postgres, "featureplane-operator")
         self._writer = Writer(project, stores)
@@ -80,19 +86,20 @@ class Register:
         return self._told == _told(project)
 
     async def bring(
-        self, declared: Sequence[Definition], removable: Mapping[Key, str] | None = None, *, look: bool = False
+        self, declared: Sequence[Definition], removable: Removable | None = None, *, look: bool = False
     ) -> Brought:
         """Make the registry what is declared; `look` reads it even where nothing seems to have changed.
 
-        `removable` may go, each if it is still registered by the object that is named with it.
+        `removable` may go, each if it is still registered by the object that is named with it; where that object did
+        not say so itself, only if it was not registered with deletionPolicy Retain.
 
         Raises FeatureplaneError where the registry does not answer or must not be used.
         """
         return await self._in_thread(self._bring, declared, removable or {}, look)
 
-    async def look(self) -> Looked:
-        """What happened since the last look."""
-        return await self._in_thread(self._look)
+    async def look(self, unseen: Collection[str] = ()) -> Looked:
+        """What happened since the last look, and all that ever happened to `unseen` views."""
+        return await self._in_thread(self._look, unseen)
 
     async def fold(self) -> None:
         """Tell Feast of the windows that were copied; what is not told now is told the next time."""
@@ -138,14 +145,14 @@ class Register:
 
     def _timed(self, work: Callable[..., R], *arguments: object) -> R:
         self.busy_since = time.time()
-        WRITER_BUSY.labels(self._project.metadata.name).set(self.busy_since)
+        WRITER_BUSY.labels(self._label).set(self.busy_since)
         try:
             return work(*arguments)
         finally:
             self.busy_since = None
-            WRITER_BUSY.labels(self._project.metadata.name).set(0)
+            WRITER_BUSY.labels(self._label).set(0)
 
-    def _bring(self, declared: Sequence[Definition], removable: Mapping[Key, str], look: bool) -> Brought:  # noqa: FBT001
+    def _bring(self, declared: Sequence[Definition], removable: Removable, look: bool) -> Brought:  # noqa: FBT001
         if self._is_stale:
             self._open()
         changed = {
@@ -158,17 +165,32 @@ class Register:
             return Brought(self._digests, self._owners)
         only = None if whole else self._around(declared, changed)
         registered = self._read(only)
+        left_over = _left_over(declared, registered)
+        if left_over and only is not None:  # who else uses it shows only in the whole
+            only, registered = None, self._read(None)
+        self._note(registered, Plan(self._name), only)
         wanted = [item for item in declared if only is None or item.key in only]
-        plan = compare(self._name, wanted, registered, prune=_with_what_they_need(removable, registered))
+        prune = _with_what_they_need(removable, registered) | left_over
+        plan = compare(self._name, wanted, registered, prune=prune, retain=False)
         if plan.refusals:
             refused: dict[Key, list[str]] = {}
             for key, text in plan.refusals:
                 refused.setdefault(key, []).append(text)
             return Brought({}, {}, refused)
-        if plan.changes or plan.adopted:
-            self._written(self._writer.apply, plan)
+        self._apply(plan)
         self._note(registered, plan, only)
         return Brought(self._digests, self._owners, {}, dict(plan.kept))
+
+    def _apply(self, plan: Plan) -> None:
+        if not plan.changes and not plan.adopted:
+            return
+        self._is_stale = True
+        self._written(self._writer.apply, plan)
+        for change in plan.changes:
+            REGISTRY_WRITES.labels(self._label, change.action).inc()
+        shown = ", ".join(f"{change.action} {change.key[0]} {change.key[1]}" for change in plan.changes[:_MOST_SHOWN])
+        more = f" and {len(plan.changes) - _MOST_SHOWN} more" if len(plan.changes) > _MOST_SHOWN else ""
+        logger.info("registered: %s%s", shown or f"{len(plan.adopted)} adopted", more)
 
     def _around(self, declared: Sequence[Definition], changed: Collection[Key]) -> set[Key]:
         """What has to be looked at beside a few changed objects: what they refer to, and what refers to them."""
@@ -222,7 +244,6 @@ class Register:
         for item in plan.adopted:
             ours[item.key] = item
         for change in plan.changes:
-            REGISTRY_WRITES.labels(self._project.metadata.name, change.action).inc()
             if change.action == "remove":
                 ours.pop(change.key, None)
             else:
@@ -240,13 +261,16 @@ class Register:
         if plan.changes:
             self.last_write = time.time()
 
-    def _look(self) -> Looked:
+    def _look(self, unseen: Collection[str]) -> Looked:
         with begin(self._engine, self.stores.postgres) as connection:
             if not catalogue.has_schema(connection):
                 return Looked({}, {}, outlook.Purges())
-            newest, runs = outlook.runs_since(connection, self._name, self._last_run)
+            newest, runs = outlook.runs_since(connection, self._name, self._last_run, unseen)
             looked = Looked(
-                runs, outlook.waiting(connection, self._name), outlook.pending_purges(connection, self._name)
+                runs,
+                outlook.waiting(connection, self._name),
+                outlook.pending_purges(connection, self._name),
+                outlook.has_unfolded(connection, self._name),
             )
         self._last_run = newest
         return looked
@@ -258,14 +282,31 @@ def _told(project: FeastProject) -> tuple[object, ...]:
     return spec.project, repo.feature_store(project), spec.registry, spec.purge_after
 
 
-def _with_what_they_need(removable: Mapping[Key, str], registered: Registered) -> frozenset[Key]:
-    """What may go: the objects themselves, and what of ours they referred to, unless somebody else needs it."""
+def _with_what_they_need(removable: Removable, registered: Registered) -> frozenset[Key]:
+    """What may go: the objects themselves, and sources and entities that they referred to and nobody else needs."""
     everything = {**registered.definitions, **registered.lost}
-    found = {key for key, owner in removable.items() if key in everything and everything[key].owner == owner}
+    found = {
+        key
+        for key, (owner, is_certain) in removable.items()
+        if key in everything
+        and everything[key].owner == owner
+        and (is_certain or everything[key].extras.get("deletion_policy") != RETAIN)
+    }
     ahead = list(found)
     while ahead:
         for key in references(everything[ahead.pop()]):
-            if key not in found and key in everything:
+            # A view has an object of its own, which decides.
+            if key[0] != "feature_view" and key not in found and key in everything:
                 found.add(key)
                 ahead.append(key)
+    return frozenset(found)
+
+
+def _left_over(declared: Sequence[Definition], registered: Registered) -> frozenset[Key]:
+    """Sources that a changed view no longer refers to: renamed, or a push that was turned off."""
+    found: set[Key] = set()
+    for item in declared:
+        known = registered.definitions.get(item.key)
+        if item.kind == "feature_view" and known is not None and known.owner == item.owner:
+            found.update(set(references(known)) - set(references(item)))
     return frozenset(found)

@@ -31,11 +31,12 @@ async def let_go(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate]) -> l
     """Take the finalizer off what is done with, and say why where there is something to say."""
     everything: Iterable[Item] = (*seen.members, *([seen.project] if seen.project else []))
     released = [(item, fates[item.key]) for item in everything if item.key in fates]
-    for item, fate in released:
-        if isinstance(fate, Release) and fate.reason and item.held and item.namespace not in seen.terminating:
+    going = [(item, fate) for item, fate in released if isinstance(fate, Release) and item.held]
+    errors = await concurrently(_held(world, item, held=False) for item, _ in going)
+    for item, fate in going:
+        if fate.reason and not item.held and item.namespace not in seen.terminating:
             world.events.tell(item, fate.reason, fate.message, warning=fate.reason == "Orphaned")
-    going = [item for item, fate in released if isinstance(fate, Release) and item.held]
-    return await concurrently(_held(world, item, held=False) for item in going)
+    return errors
 
 
 async def _held(world: World, item: Item, *, held: bool) -> None:

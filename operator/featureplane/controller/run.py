@@ -45,6 +45,7 @@ async def _run(settings: OperatorSettings) -> None:
                 tasks.create_task(watchdog.poll_secrets(world), name="secrets"),
                 tasks.create_task(watchdog.rest_writers(world), name="resting"),
             ]
+            await watchdog.until_served(world)
             await _watch(settings, inventory, ready)
             logger.info("ending")
             for task in background:
@@ -86,21 +87,21 @@ def looking_at(world: World) -> Callable[[ProjectKey, frozenset[str]], Awaitable
     """A look at one project that never raises, measured and logged."""
 
     async def look(key: ProjectKey, reasons: frozenset[str]) -> Again:
-        start = time.perf_counter()
+        start, label = time.perf_counter(), metrics.metrics_label(key)
         with logs.reconcile_of(f"{key[0]}/{key[1]}"):
             try:
                 again = await reconcile(world, key, reasons)
             except FeatureplaneError as error:
                 logger.warning("%s", error)
-                metrics.ERRORS.labels(key[1], type(error).__name__).inc()
+                metrics.ERRORS.labels(label, type(error).__name__).inc()
                 again = Again(failed=True)
             except Exception:
                 logger.exception("a defect of Featureplane's; it is tried again")
-                metrics.ERRORS.labels(key[1], "Defect").inc()
+                metrics.ERRORS.labels(label, "Defect").inc()
                 again = Again(failed=True)
             seconds = time.perf_counter() - start
-            metrics.RECONCILES.labels(key[1], "failed" if again.failed else "succeeded").inc()
-            metrics.RECONCILE_SECONDS.labels(key[1]).observe(seconds)
+            metrics.RECONCILES.labels(label, "failed" if again.failed else "succeeded").inc()
+            metrics.RECONCILE_SECONDS.labels(label).observe(seconds)
             logger.info("looked for %s in %.2f s", ", ".join(sorted(reasons)) or "nothing new", seconds)
         return again
 

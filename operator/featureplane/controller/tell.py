@@ -79,16 +79,20 @@ def _statuses(world: World, told: Told, now: datetime) -> _Statuses:
     return _Statuses(changed, min(stale, default=None))
 
 
-async def write_without_project(world: World, seen: Seen, problem: Problem) -> Sequence[ClusterError]:
+async def write_without_project(
+    world: World, seen: Seen, problem: Problem, fates: Mapping[ObjectKey, Fate]
+) -> Sequence[ClusterError]:
     """The statuses of objects without a project; a project that is wrong says so itself."""
     now = world.now()
     writing = [(item, *view_status(item, Facts(None, item.problems or (problem,)), now)) for item in seen.views]
     writing += [(item, *service_status(item, item.problems or (problem,), None, "", {}, now)) for item in seen.services]
     if seen.project:
         views = {item.owner: (status, False) for item, status, _ in writing if item.kind == names.FEATURE_VIEW}
-        facts = ProjectFacts(seen.project.problems, views, len(seen.services))
+        fate = fates.get(seen.project.key)
+        held = (fate.reason, fate.message) if isinstance(fate, Held) else None
+        facts = ProjectFacts(seen.project.problems, views, len(seen.services), held=held)
         writing.append((seen.project, *project_status(seen.project, facts, now)))
-    return await _write_all(world, writing, {})
+    return await _write_all(world, writing, fates)
 
 
 async def _write_all(
@@ -122,7 +126,8 @@ def _facts(told: Told, item: Item, project: FeastProject) -> Facts:
         problems,
         definition.digest if definition is not None and mine else "",
         None if problems else _unregistered(told, key, item),
-        told.registry.looked.runs.get(item.feast_name, ()) if mine else (),
+        # Also of a view that is wrong by now: what was last registered goes on running.
+        told.registry.looked.runs.get(item.feast_name, ()) if told.registry.owners.get(key) == item.owner else (),
         item.feast_name in told.registry.looked.waiting,
         _held(told, item),
     )
@@ -133,7 +138,8 @@ def _unregistered(told: Told, key: Key, item: Item) -> tuple[str, str] | None:
     definition = told.registry.wanted.get(key)
     if definition is not None and told.registry.digests.get(key) == definition.digest:
         return None
-    if told.registry.passes and definition is not None and _was_registered(item, definition.digest):
+    unknown = told.registry.trouble is not None and key not in told.registry.digests
+    if unknown and definition is not None and _was_registered(item, definition.digest):
         return None  # a registry that does not answer loses nothing
     return told.registry.trouble or (("Deleting", "it is being deleted") if item.deleting else _PENDING)
 
@@ -181,7 +187,7 @@ def _project(
 
 
 def _measure(told: Told, views: Mapping[str, tuple[Mapping[str, Any], bool]]) -> None:
-    project = told.seen.key[1]
+    project = metrics.metrics_label(told.seen.key)
     counts: dict[tuple[str, str], int] = dict.fromkeys(_combinations(), 0)
     for status, _ in views.values():
         for condition in status["conditions"]:
@@ -189,6 +195,7 @@ def _measure(told: Told, views: Mapping[str, tuple[Mapping[str, Any], bool]]) ->
                 counts[condition["type"], condition["status"]] += 1
     for (kind, truth), number in counts.items():
         metrics.VIEWS.labels(project, kind, truth).set(number)
+    metrics.NEWEST_EVENT.remove_by_labels({"project": project})
     for item in told.seen.views:
         newest = views[item.owner][0].get("maxEventTimestamp")
         if newest:

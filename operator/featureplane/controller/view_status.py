@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from featureplane.controller.conditions import Condition, time, truth, written
+from featureplane.controller.conditions import Condition, time, under_way, written
 from featureplane.controller.inventory import Item
 from featureplane.errors import Problem
 from featureplane.materialization.history import SUCCEEDED, Run
@@ -20,6 +20,7 @@ from featureplane.model.feature_view import NEVER, FeatureView
 # A run takes a while after it is due.
 _GRACE = timedelta(minutes=15)
 _LONGEST_RUN_MESSAGE = 512
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,13 @@ def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now
         return [*conditions, Condition("Stalled", "True", valid.reason, valid.message)]
     if registered.status != "True" or materialized.reason == "WaitingForFirstRun":
         why = registered if registered.status != "True" else materialized
-        stalled = registered.status != "True" and facts.unregistered is not None and facts.unregistered[0] in _FINAL
-        return [*conditions, Condition("Stalled" if stalled else "Reconciling", "True", why.reason, why.message)]
+        return [*conditions, under_way(why.reason, why.message)]
     return conditions
 
 
-# The registry's word that does not change by itself.
-_FINAL = frozenset({"UntrustedRegistry", "SchemaTooNew", "SecretNotFound", "SecretIncomplete"})
 _READY = {
     True: "registered and served as it is; its scheduled runs are suspended",
-    False: "registered, copied to the online store and fresh",
+    False: "all is as declared",
 }
 
 
@@ -128,6 +126,8 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
         return Condition(kind, "Unknown", "NotScheduled", "schedule is never: run featureplane materialize, or push")
     if item.model.spec.suspend:
         return Condition(kind, "Unknown", "Suspended", "no run starts while suspend is true")
+    if not facts.waits and not facts.unregistered:
+        return Condition(kind, "Unknown", "NoRuns", "nothing was copied since it was registered; its schedule will")
     return Condition(
         kind, "False", "WaitingForFirstRun",
         "its rows are not online yet; kubectl get jobs -l component=materialization shows the run",
@@ -144,7 +144,7 @@ def _fresh(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now: dat
     if due <= now:
         message = "two runs in a row did not succeed; look at kubectl get jobs -l component=materialization"
         return Condition(kind, "False", "RunsMissing", message)
-    return Condition(kind, truth(True), "UpToDate")
+    return Condition(kind, "True", "UpToDate")
 
 
 def _schedule(item: Item, project: FeastProject | None) -> tuple[str, str] | None:
@@ -162,9 +162,10 @@ def _next_run(schedule: tuple[str, str] | None, facts: Facts, previous: Mapping[
     """When the next run starts. It moves on with a run and not with the clock: an idle view is never written."""
     if schedule is None:
         return None
-    known = previous.get("nextScheduleTime")
+    known = str(previous.get("nextScheduleTime") or "")
     following = time(next_time(*schedule, now))
-    return str(known) if known and not facts.runs and known <= following else following
+    is_due = known != "" and time(next_time(*schedule, datetime.fromisoformat(known) - _MINUTE)) == known
+    return known if is_due and not facts.runs and known <= following else following
 
 
 def _runs(fresh: Sequence[Run], previous: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -183,7 +184,6 @@ def _run(run: Run) -> dict[str, Any]:
         "window": f"{time(run.window_start.astimezone(UTC))}/{time(run.window_end.astimezone(UTC))}",
         "startTime": time(run.started_at.astimezone(UTC)),
         "completionTime": time(run.finished_at.astimezone(UTC)),
-        "rowsRead": run.rows_written,
         "rowsWritten": run.rows_written,
         "result": run.result,
         "message": run.message[:_LONGEST_RUN_MESSAGE],

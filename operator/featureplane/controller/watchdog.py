@@ -21,9 +21,23 @@ from featureplane.model.feast_project import FeastProject
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.2
+_SERVED_SECONDS = 3.0
 # An event may be on its way.
 _PATIENCE_SECONDS = 5.0
 _REST_SECONDS = 30.0
+
+
+async def until_served(world: World) -> None:
+    """Return when the API server serves our kinds: kopf looks for them once, at its start."""
+    while True:
+        try:
+            for resource in DECLARED:
+                await world.cluster.count(resource, world.settings.watched)
+        except ClusterError as error:
+            logger.warning("waiting for the Kubernetes API and our CRDs in it: %s", error)
+            await asyncio.sleep(_SERVED_SECONDS)
+        else:
+            return
 
 
 async def until_listed(world: World) -> None:
@@ -85,12 +99,14 @@ async def _compare(
     await asyncio.sleep(_PATIENCE_SECONDS)
     missed = 0
     for key in suspects:
-        current = world.inventory.children.get(key) if children else world.inventory.items.get(key)
         body = await world.cluster.read(resource, key[1], key[2])
+        current = world.inventory.children.get(key) if children else world.inventory.items.get(key)
         version = body["metadata"]["resourceVersion"] if body else None
-        if version == (current.resource_version if current else None):
+        told = current.resource_version if current else None
+        if version == told:
             continue
-        missed += 1
+        # One that changes all the time is told of, if a moment late.
+        missed += told == known.get(key)
         if body is None and not children:
             world.inventory.forget(key)
         elif body is None:

@@ -62,10 +62,11 @@ class World:
         if register is not None:
             await register.close()
         self.secret_versions.pop(key, None)
-        self.claims.pop(key, None)
-        metrics.forget(key[1])
-        for other in self.claims:  # one of them may have waited for this place
-            self.inventory.on_change(other, "a project went")
+        metrics.forget(metrics.metrics_label(key))
+        mine = self.claims.pop(key, None)
+        for other, claimed in self.claims.items():
+            if claimed == mine:  # it may have waited for this place
+                self.inventory.on_change(other, "a project went")
 
 
 def claim(project: FeastProject, stores: Stores) -> Claim:

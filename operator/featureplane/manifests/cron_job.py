@@ -22,6 +22,8 @@ def cron_jobs(context: Context) -> list[Manifest]:
 def _cron_job(context: Context, name: str, schedule: Schedule) -> Manifest:
     args = ["materialize", "--registered", "--schedule", name, PROJECT_FILE]
     spec = {
+        # Said so that a hand that changed it is undone: what apply leaves out it leaves alone.
+        "suspend": False,
         "schedule": schedule.cron,
         "timeZone": schedule.time_zone,
         "concurrencyPolicy": "Forbid",

@@ -24,6 +24,7 @@ def _deployment(context: Context, server: Server, config: str) -> Manifest:
         **({} if server.replicas is None else {"replicas": server.replicas}),
         "revisionHistoryLimit": 3,
         "selector": {"matchLabels": pods},
+        "paused": False,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": pod_template(context, _pod(context, server, config)),
     }

@@ -1,5 +1,6 @@
 """What happened and what is due, for whoever starts the runs: new runs, views without their first, pending purges."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,10 +14,21 @@ from featureplane.registry.tables import changes, purges, runs
 MOST_RUNS = 5
 
 
-def runs_since(connection: Connection, project: str, last: int) -> tuple[int, dict[str, list[Run]]]:
-    """Runs with an id above `last`, by view, the newest first and at most `MOST_RUNS` of each; and the newest id."""
+# A row is numbered when it is inserted and seen when its transaction ends: a later number may be seen first.
+_LATE = 100
+
+
+def runs_since(
+    connection: Connection, project: str, last: int, also: Collection[str] = ()
+) -> tuple[int, dict[str, list[Run]]]:
+    """Runs with an id above `last`, or a little below, by view, the newest first and at most `MOST_RUNS` of each; and
+    the newest id. Of the views in `also` every run counts as new.
+    """
     rank = func.row_number().over(partition_by=runs.c.view, order_by=runs.c.id.desc()).label("rank")
-    ranked = select(runs, rank).where(runs.c.project == project, runs.c.id > last).subquery()
+    ranked: Any = select(runs, rank).where(
+        runs.c.project == project, or_(runs.c.id > last - _LATE, runs.c.view.in_(also))
+    )
+    ranked = ranked.subquery()
     statement = select(ranked).where(ranked.c.rank <= MOST_RUNS).order_by(ranked.c.id.desc())
     found: dict[str, list[Run]] = {}
     newest = last
@@ -83,6 +95,12 @@ def waiting(connection: Connection, project: str) -> dict[str, Waiting]:
         )
     )
     return {row.name: Waiting(int(row.seq), row.at) for row in connection.execute(statement)}
+
+
+def has_unfolded(connection: Connection, project: str) -> bool:
+    """Whether there are successful runs that Feast was not told of."""
+    untold = select(runs.c.id).where(runs.c.project == project, runs.c.result == SUCCEEDED, runs.c.folded.is_(False))
+    return connection.execute(untold.limit(1)).first() is not None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from featureplane.registry.state import Registered, shared_names
 from featureplane.rendering.definitions import KINDS, Definition, Json, Key
 
 Action = Literal["add", "change", "remove"]
+RETAIN = "Retain"
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ def compare(
     registered: Registered,
     *,
     prune: bool | Collection[Key] = False,
+    retain: bool = True,
 ) -> Plan:
     """The plan that makes `registered` what `declared` says.
 
-    `prune` says what of ours may be removed when it is declared no more: nothing, everything, or just these.
+    `prune` says what of ours may be removed when it is declared no more: nothing, everything, or just these. Without
+    `retain` that also holds for what was registered with deletionPolicy Retain: the caller knows better.
     """
     wanted = {definition.key: definition for definition in declared}
     changes: list[Change] = []
@@ -96,7 +99,7 @@ def compare(
         elif definition.key not in registered.owned - registered.drifted or definition.owner != known.owner:
             adopted.append(definition)
     changes += _dependents(changes, wanted)
-    removals, kept = _removals(wanted, registered, prune=prune)
+    removals, kept = _removals(wanted, registered, prune=prune, retain=retain)
     changes = sorted(changes, key=_order) + removals
     context = {**registered.definitions, **wanted}
     return Plan(project, tuple(changes), tuple(adopted), tuple(kept), tuple(refusals), context)
@@ -262,7 +265,7 @@ def _effects_of_changing(before: Definition, after: Definition, registered: Regi
 
 
 def _removals(
-    wanted: Mapping[Key, Definition], registered: Registered, *, prune: bool | Collection[Key]
+    wanted: Mapping[Key, Definition], registered: Registered, *, prune: bool | Collection[Key], retain: bool
 ) -> tuple[list[Change], list[tuple[Key, str]]]:
     """What of ours is declared no more: removed when asked, unless something that stays needs it."""
     ours = {**registered.definitions, **registered.lost}
@@ -278,7 +281,7 @@ def _removals(
         users = sorted(name for (kind, name), other in staying.items() if _uses(other, key))
         if prune is False or (prune is not True and key not in prune):
             kept.append((key, "not declared; --prune removes it"))
-        elif definition.extras.get("deletion_policy") == "Retain":
+        elif retain and definition.extras.get("deletion_policy") == RETAIN:
             kept.append((key, "its deletionPolicy is Retain"))
         elif users:
             kept.append((key, f"in use by {', '.join(users)}"))

@@ -53,7 +53,7 @@ def test_a_view_in_use_is_held_and_names_its_users():
 
 
 def test_a_view_that_is_wrong_can_be_deleted():
-    assert fate(a_feature_view(features=[])) == Remove(VIEW)
+    assert fate(a_feature_view(features=[])) == Remove(VIEW, is_certain=False)
 
 
 def test_a_service_leaves_the_registry_unless_it_never_was_there():

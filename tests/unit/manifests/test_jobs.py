@@ -34,8 +34,8 @@ def test_no_run_of_a_schedule_meets_another_and_none_is_lost():
     assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (3, 3)
 
 
-def test_nobody_is_kept_from_suspending_a_schedule_by_hand():
-    assert "suspend" not in cron_job()
+def test_what_a_hand_could_change_is_said_so_that_apply_undoes_it():
+    assert cron_job()["suspend"] is False
 
 
 def test_a_run_ends_and_goes():
