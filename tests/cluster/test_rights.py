@@ -26,7 +26,7 @@ from featureplane.controller.world import World
 from featureplane.errors import ClusterError
 from featureplane.manifests.child import KINDS
 from featureplane.manifests.operator_deployment import NAME, NAMESPACE
-from featureplane.names import LABEL_PROJECT
+from featureplane.names import API_VERSION, LABEL_PROJECT
 from featureplane.settings import OperatorSettings
 from kube import guard
 from kube.control_plane import CONTEXT, ControlPlane
@@ -199,8 +199,10 @@ def everything_is_changed(place: Place) -> None:
     until(lambda: place.child("v1", "ConfigMap", "feast-client"))
     # Never unwanted today; an earlier Featureplane may have left them.
     left = [("v1", "ConfigMap", "feast-left"), ("v1", "ServiceAccount", "feast-left")]
+    owner = {key: place.get(a_project())["metadata"][key] for key in ("name", "uid")}
+    owners = [{"apiVersion": API_VERSION, "kind": "FeastProject", **owner}]
     for api_version, kind, name in left:
-        metadata = {"name": name, "labels": {LABEL_PROJECT: "feast"}}
+        metadata = {"name": name, "labels": {LABEL_PROJECT: "feast"}, "ownerReferences": owners}
         place.apply({"apiVersion": api_version, "kind": kind, "metadata": metadata})
     off = {"enabled": False}
     schedules = {"hourly": {"cron": "5 * * * *", "window": "2h"}}
