@@ -8,10 +8,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import psutil
-from harness import Result, median_seconds, report, seconds
+from harness import Result, a_view, median_seconds, report, seconds
 
 from featureplane.local.stores import embedded_stores
 from featureplane.model.declarations import ProjectDeclarations, declare
@@ -24,31 +23,15 @@ from featureplane.rendering import repo
 from featureplane.rendering.definitions import define
 from featureplane.settings import Settings, Stores, child_environment
 
-FEATURES = 8
 CHANGES = 10
 
 
 def declarations(views: int, changed: int | None = None, run: int = 0) -> ProjectDeclarations:
     """`views` views of one entity; the one with the number `changed` has another description."""
-    documents = [Document("", _view(number, run if number == changed else 0), {}) for number in range(views)]
+    documents = [Document("", a_view(number, run if number == changed else 0), {}) for number in range(views)]
     found, problems = declare(documents)
     assert not problems, problems[:3]
     return found[0]
-
-
-def _view(number: int, run: int) -> dict[str, Any]:
-    return {
-        "apiVersion": "featureplane.dev/v1alpha1",
-        "kind": "FeatureView",
-        "metadata": {"name": f"view-{number:05}"},
-        "spec": {
-            "description": f"run {run}",
-            "entities": [{"name": "driver", "joinKey": "driver_id", "type": "Int64"}],
-            "features": [{"name": f"feature_{index}", "type": "Float32"} for index in range(FEATURES)],
-            "ttl": "2d",
-            "source": {"file": {"path": f"view_{number:05}.parquet"}, "timestampField": "event_timestamp"},
-        },
-    }
 
 
 class Bench:

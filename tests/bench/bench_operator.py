@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import yaml
-from harness import Result, report, seconds
+from harness import Result, a_view, report, seconds
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -35,28 +35,12 @@ PROJECT = {
     "metadata": {"name": "feast"},
     "spec": {"project": "feast"},
 }
-FEATURES = 8
 CLIENTS = 8
 CHANGES = 50
 FEW_CHANGES = 15
 REST_SECONDS = 120
 # As in a cluster that is left alone: no look at everything falls into what is measured, but for the rest.
 SETTINGS = {"FEATUREPLANE_RESYNC_SECONDS": "600", "FEATUREPLANE_SECRETS_POLL_SECONDS": "15"}
-
-
-def a_view(number: int, run: int = 0) -> dict[str, Any]:
-    return {
-        "apiVersion": "featureplane.dev/v1alpha1",
-        "kind": "FeatureView",
-        "metadata": {"name": f"view-{number:05}"},
-        "spec": {
-            "description": f"run {run}",
-            "entities": [{"name": "driver", "joinKey": "driver_id", "type": "Int64"}],
-            "features": [{"name": f"feature_{index}", "type": "Float32"} for index in range(FEATURES)],
-            "ttl": "2d",
-            "source": {"file": {"path": f"view_{number:05}.parquet"}, "timestampField": "event_timestamp"},
-        },
-    }
 
 
 def is_registered(view: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "build" / "bench"
 
@@ -22,6 +23,25 @@ class Result:
     value: float
     unit: str
     target: str = ""
+
+
+FEATURES = 8
+
+
+def a_view(number: int, run: int = 0) -> dict[str, Any]:
+    """The FeatureView with this number; with another `run` it has another description."""
+    return {
+        "apiVersion": "featureplane.dev/v1alpha1",
+        "kind": "FeatureView",
+        "metadata": {"name": f"view-{number:05}"},
+        "spec": {
+            "description": f"run {run}",
+            "entities": [{"name": "driver", "joinKey": "driver_id", "type": "Int64"}],
+            "features": [{"name": f"feature_{index}", "type": "Float32"} for index in range(FEATURES)],
+            "ttl": "2d",
+            "source": {"file": {"path": f"view_{number:05}.parquet"}, "timestampField": "event_timestamp"},
+        },
+    }
 
 
 def seconds(call: Callable[[], object]) -> float:
