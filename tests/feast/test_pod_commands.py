@@ -21,6 +21,7 @@ import httpx
 import pandas as pd
 import psutil
 import pyarrow as pa
+import pyarrow.flight
 import pytest
 from test_materialize import write
 from test_untrusted import on_demand_view, plant
@@ -370,11 +371,13 @@ def test_feasts_sdk_gets_training_data_from_the_offline_server(pod: Pod, monkeyp
         entities = pd.DataFrame({"commodity": ["gold"], "event_timestamp": [NOW]})
         rows = store.get_historical_features(entities, [f"{VIEW}:price"]).to_df()
         assert rows["price"].tolist() == [1.5]
-        with pytest.raises(FeastPermissionError, match="takes no SQL"):
+        # The client may still be sending when it is refused: then it is pyarrow that says so.
+        refused = (FeastPermissionError, pa.flight.FlightServerError)
+        with pytest.raises(refused, match="takes no SQL"):
             store.get_historical_features("SELECT 1", [f"{VIEW}:price"]).to_df()
         view = store.get_feature_view(VIEW)
         table = pa.table({"commodity": ["x"], "price": [1.0], "event_timestamp": [NOW]})
-        with pytest.raises(FeastPermissionError, match="only reads training data"):
+        with pytest.raises(refused, match="only reads training data"):
             store._get_provider().offline_store.offline_write_batch(store.config, view, table, None)  # noqa: SLF001
 
 
