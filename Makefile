@@ -29,7 +29,7 @@ kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the firs
 	$(BIN)/python tests/kube/build.py
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
-	$(BIN)/pytest -n 2 --dist worksteal $(CLUSTER_SUITES) $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -14,6 +14,10 @@ Object = dict[str, Any]
 _PLURALS = {"NetworkPolicy": "networkpolicies"}
 
 
+# A machine with two busy cores takes half a minute to load Feast and to make a registry.
+PATIENCE = 90.0
+
+
 class Missing(AssertionError):
     """The object is not there."""
 
@@ -79,7 +83,7 @@ def path(body: Object, namespace: str | None = None, *, named: bool = True) -> s
     return f"{root}{where}/{_PLURALS.get(kind, kind.lower() + 's')}{name}"
 
 
-def until(true: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
+def until(true: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:
     """Wait for something to be true and return it; a failing assertion counts as not yet."""
     deadline = time.monotonic() + seconds
     while True:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Api, condition, until
+from cluster.api import PATIENCE, Api, condition, until
 from cluster.operator_process import OperatorProcess
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin, database_exists, engine_for
@@ -48,7 +48,12 @@ class Place:
         return self.api.get({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}, self.namespace)
 
     def wait_for(
-        self, item: dict[str, Any], kind: str, status: str = "True", reason: str | None = None, seconds: float = 30
+        self,
+        item: dict[str, Any],
+        kind: str,
+        status: str = "True",
+        reason: str | None = None,
+        seconds: float = PATIENCE,
     ) -> dict[str, Any]:
         """Wait until a condition of the object's present generation is so, and return the object."""
 

