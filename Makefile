@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 PORT ?= 8080
 # What `make test` runs, the slowest files first so that both cores end together; other suites have targets of their own.
 SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden
+# One at a time: each test has an operator, its writer, PostgreSQL and an API server, which is enough for two cores.
 CLUSTER_SUITES := tests/cluster tests/kube
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
@@ -29,7 +30,7 @@ kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the firs
 	$(BIN)/python tests/kube/build.py
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
-	$(BIN)/pytest -n 2 --dist worksteal --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
+	$(BIN)/pytest --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
