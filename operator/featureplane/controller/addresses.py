@@ -31,6 +31,11 @@ async def secrets_of(cluster: Cluster, project: FeastProject) -> dict[str, Secre
     return found
 
 
+def versions_of(secrets: Mapping[str, Secret | None]) -> dict[str, str | None]:
+    """The resource version of each Secret, None for one that is not there: two looks compare these."""
+    return {name: secret.resource_version if secret else None for name, secret in secrets.items()}
+
+
 def secret_names(project: FeastProject) -> set[str]:
     """Every Secret that the project names."""
     spec = project.spec

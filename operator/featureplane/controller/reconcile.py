@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from featureplane import names
 from featureplane.controller import deletion, release, tell
-from featureplane.controller.addresses import secrets_of
+from featureplane.controller.addresses import secrets_of, versions_of
 from featureplane.controller.bring import ProjectConflict, Registry, bring
 from featureplane.controller.children import apply_children
 from featureplane.controller.cluster import Secret
@@ -39,7 +39,7 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     if seen.project is None or not isinstance(project, FeastProject):
         return await without_project(world, seen)
     secrets = await secrets_of(world.cluster, project)
-    world.note_secrets(key, secrets)
+    world.secret_versions[key] = versions_of(secrets)
     fates = decide(world, seen)
     verdict = await asyncio.to_thread(judge_staying, seen, project, fates)
     verdict, errors = await release.hold(world, seen, verdict)

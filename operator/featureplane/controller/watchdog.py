@@ -9,7 +9,7 @@ import logging
 
 from featureplane import names
 from featureplane.controller import metrics
-from featureplane.controller.addresses import secrets_of
+from featureplane.controller.addresses import secrets_of, versions_of
 from featureplane.controller.children import RESOURCES
 from featureplane.controller.cluster import DECLARED, Resource
 from featureplane.controller.health import Health
@@ -67,6 +67,7 @@ async def compare_for_ever(world: World, health: Health) -> None:
         except ClusterError as error:
             logger.warning("what is known could not be compared: %s", error)
             continue
+        world.tidy()
         metrics.WATCH_LAG.set(missed)
         health.missed = health.missed + 1 if missed else 0
         if missed:
@@ -131,8 +132,7 @@ async def poll_secrets(world: World) -> None:
             except ClusterError as error:
                 logger.debug("the Secrets of %s could not be read: %s", item.owner, error)
                 continue
-            versions = {name: secret.resource_version if secret else None for name, secret in found.items()}
-            if versions != world.secret_versions.get(item.project):
+            if versions_of(found) != world.secret_versions.get(item.project):
                 world.inventory.on_change(item.project, "Secret changed")
 
 

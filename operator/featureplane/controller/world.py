@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featureplane.controller import metrics
-from featureplane.controller.cluster import Cluster, Secret
+from featureplane.controller.cluster import Cluster
 from featureplane.controller.events import Events
 from featureplane.controller.inventory import Inventory, ObjectKey, ProjectKey
 from featureplane.controller.register import Register
@@ -50,11 +50,9 @@ class World:
         made = self.registers[key] = Register(project, stores)
         return made
 
-    def note_secrets(self, key: ProjectKey, secrets: Mapping[str, Secret | None]) -> None:
-        """Remember which versions of its Secrets a project was looked at with."""
-        self.secret_versions[key] = {
-            name: secret.resource_version if secret else None for name, secret in secrets.items()
-        }
+    def tidy(self) -> None:
+        """Forget what was applied and is gone: Jobs come and go for as long as a project lives."""
+        self.applied = {key: value for key, value in self.applied.items() if key in self.inventory.children}
 
     async def drop(self, key: ProjectKey) -> None:
         """Forget a project that is gone."""
