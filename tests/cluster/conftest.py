@@ -17,6 +17,9 @@ from featureplane.local.stores import embedded_stores
 from featureplane.settings import Stores
 from kube.guard import Cluster, test_kubeconfig
 
+# Its assertions are read like a test's own.
+pytest.register_assert_rewrite("cluster.recovery")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
