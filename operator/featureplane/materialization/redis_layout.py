@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import mmh3
 
 # feast.types.ValueType.Enum of the types that an entity may have.
-_TYPES = {"Bytes": 1, "String": 2, "Int32": 3, "Int64": 4, "UnixTimestamp": 8}
+VALUE_TYPES = {"Bytes": 1, "String": 2, "Int32": 3, "Int64": 4, "UnixTimestamp": 8}
 
 # Join keys with their types, sorted by name: what all rows of views with the same entities share.
 Keys = tuple[tuple[str, str], ...]
@@ -23,7 +23,7 @@ def prefix(keys: Keys) -> bytes:
     parts = [struct.pack("<I", len(keys))]
     for name, _ in keys:
         encoded = name.encode()
-        parts += [struct.pack("<2I", _TYPES["String"], len(encoded)), encoded]
+        parts += [struct.pack("<2I", VALUE_TYPES["String"], len(encoded)), encoded]
     return b"".join(parts)
 
 
@@ -47,7 +47,7 @@ def is_key(key: bytes, keys: Keys, project: str) -> bool:
         if len(key) < position + 8:
             return False
         type_, length = struct.unpack_from("<2I", key, position)
-        if type_ != _TYPES.get(kind):
+        if type_ != VALUE_TYPES.get(kind):
             return False
         position += 8 + length
     return key[position:] == project.encode()

@@ -52,4 +52,5 @@ OnDemandFeatureView: Any = _modules["OnDemandFeatureView_pb2"].OnDemandFeatureVi
 Project: Any = _modules["Project_pb2"].Project
 Registry: Any = _modules["Registry_pb2"].Registry
 StreamFeatureView: Any = _modules["StreamFeatureView_pb2"].StreamFeatureView
+Value: Any = _modules["Value_pb2"].Value
 ValueType: Any = _modules["Value_pb2"].ValueType
