@@ -4,6 +4,10 @@
     ├── InputError              what the user wrote cannot be; carries every problem found; never retried
     ├── PlanRefused             the change would break a promise (a type, an entity or a project changed)
     ├── StoreUnavailable        PostgreSQL or Redis cannot be reached or went away; retried
+    │   └── ServerReplaced      another Redis answers than the one that confirmed rows; the copy begins anew
+    ├── WriteRefused            Redis answers and does not take rows
+    ├── SourceError             a source cannot be read as its view says
+    │   └── SourceChanged       a file was replaced while it was read; the copy begins anew
     ├── RegistryError           the registry answered, but not as it must
     │   ├── Fenced              another writer took over; this one must not write again
     │   ├── UntrustedRegistry   the registry holds Python code and the project does not trust it
@@ -67,6 +71,24 @@ class PlanRefused(FeatureplaneError):
 
 class StoreUnavailable(FeatureplaneError):
     """PostgreSQL or Redis did not answer. The message names the store and its address, never a password."""
+
+    retriable = True
+
+
+class ServerReplaced(StoreUnavailable):
+    """Behind the address is not the server, or not the data, that confirmed rows: the copy must begin anew."""
+
+
+class WriteRefused(FeatureplaneError):
+    """Redis answered and does not take the rows; trying again would not help. What it holds is as it was."""
+
+
+class SourceError(FeatureplaneError):
+    """A source cannot be read as its view says. The message names the source and what to write instead."""
+
+
+class SourceChanged(SourceError):
+    """A file was replaced while it was read; what was read so far may be of either."""
 
     retriable = True
 

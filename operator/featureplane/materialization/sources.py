@@ -19,15 +19,22 @@ from featureplane.model.types import FeatureType
 from featureplane.registry.database import answering
 from featureplane.settings import PostgresAddress
 
-# A type test each: whether Feast can make values of the feature's type out of a column of the Arrow type.
-_TESTS: Mapping[str, Any] = {
-    "String": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind),
+# A type test each: whether values of the feature's type can come out of a column of the Arrow type. Whole numbers are
+# doubles in a file written from pandas where some are missing; texts may be numbers that nobody counts with.
+TYPE_TESTS: Mapping[str, Any] = {
+    "String": lambda kind: (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_dictionary(kind)
+        or pa.types.is_integer(kind)
+    ),
     "Bytes": lambda kind: (
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
     ),
     "Bool": pa.types.is_boolean,
-    "Int32": pa.types.is_integer,
-    "Int64": pa.types.is_integer,
+    "Int32": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
+    "Int64": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind),
     "Float32": lambda kind: pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind),
     "Float64": lambda kind: pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind),
     "UnixTimestamp": lambda kind: pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_integer(kind),
@@ -35,6 +42,12 @@ _TESTS: Mapping[str, Any] = {
     "Set": lambda kind: pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind),
 }
 _SHOWN = 12
+
+
+def fits(column: pa.DataType, kind: FeatureType) -> bool:
+    """Whether a column of the Arrow type can hold values of a feature's type; one without any value fits all."""
+    test = TYPE_TESTS.get(kind.name)
+    return pa.types.is_null(column) or test is None or bool(test(column))
 
 
 def local_files(view: FeatureView, root: Path) -> tuple[Path, list[Path]] | None:
@@ -148,7 +161,7 @@ def _column(
                 "name a column of times",
                 "ColumnType",
             )
-    elif kind.name in _TESTS and not _TESTS[kind.name](found):
+    elif not fits(found, kind):
         yield (
             path,
             f"the column {column!r} of {file} is {found}, which is no {kind}",

@@ -1,0 +1,122 @@
+"""Which files a source's path means, here or in an object store, and whether they are still the same later."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs
+
+from featureplane.errors import SourceChanged, SourceError
+
+_URI = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
+# Writers leave marks like _SUCCESS and _delta_log, and editors their own, beside the data.
+_NO_DATA = ("_", ".")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files in the order of their paths, as one file system knows them; `scheme` is empty for this machine's."""
+
+    filesystem: Any
+    scheme: str
+    paths: tuple[str, ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Each file as DuckDB opens it."""
+        return tuple(f"{self.scheme}://{path}" for path in self.paths) if self.scheme else self.paths
+
+    def stamps(self) -> tuple[tuple[Any, ...], ...]:
+        """What differs once a file is replaced. Raises FileNotFoundError for one that is gone."""
+        if not self.scheme:
+            return tuple((found.st_ino, found.st_size, found.st_mtime_ns) for found in map(os.stat, self.paths))
+        found = self.filesystem.get_file_info(list(self.paths))
+        missing = [info.path for info in found if info.type == fs.FileType.NotFound]
+        if missing:
+            raise FileNotFoundError(missing[0])
+        return tuple((info.size, info.mtime_ns) for info in found)
+
+
+class Unchanged:
+    """Files that must stay as they were when they were first looked at."""
+
+    def __init__(self, files: Files, place: str) -> None:
+        self._files = files
+        self._place = place
+        self._stamps = files.stamps()
+
+    def check(self) -> None:
+        """Raises SourceChanged for a file that was replaced, written to or deleted."""
+        try:
+            same = self._files.stamps() == self._stamps
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise SourceChanged(
+                f"{self._place} was replaced while it was read; run again, and write new files beside the old ones"
+            )
+
+
+def find_files(path: str, root: Path) -> Files:
+    """The files of a source's `path`: a file, all files below a folder, or those that a `*` matches.
+
+    A relative path is below `root`. Raises SourceError where there is none; OSError from the file system.
+    """
+    filesystem, scheme, place = place_of(path, root)
+    found = [name for name in _matching(filesystem, place) if not _is_beside(name, place)]
+    if not found:
+        raise SourceError(f"there is nothing at {path if scheme else place}; correct spec.source.file.path")
+    return Files(filesystem, scheme, tuple(sorted(found)))
+
+
+def place_of(path: str, root: Path) -> tuple[Any, str, str]:
+    """The file system of a path, its scheme and the path in it."""
+    uri = _URI.fullmatch(path)
+    if uri is None:
+        return fs.LocalFileSystem(), "", str(root.absolute() / path)
+    if uri["scheme"] == "file":
+        return fs.LocalFileSystem(), "", f"/{uri['path']}"
+    filesystem, base = _store(uri["scheme"], uri["authority"])
+    return filesystem, uri["scheme"], f"{base}/{uri['path']}".rstrip("/")
+
+
+def _store(scheme: str, authority: str) -> tuple[Any, str]:
+    """An object store and the path of its bucket. The credentials are its library's to find."""
+    if scheme in {"s3", "s3a"} and any(os.environ.get(name) for name in _SAYS_WHERE):
+        return fs.S3FileSystem(), authority
+    found: tuple[Any, str] = fs.FileSystem.from_uri(f"{scheme}://{authority}")
+    return found
+
+
+# Without one of these Arrow asks Amazon for the bucket's region, which no other store's bucket has.
+_SAYS_WHERE = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+def _matching(filesystem: Any, place: str) -> Iterator[str]:
+    """Every file that the path means, a folder's being those below it."""
+    if "*" not in place:
+        yield from _files_at(filesystem, place)
+        return
+    fixed = place[: place.index("*")].rpartition("/")[0]
+    pattern = re.compile("[^/]*".join(re.escape(part) for part in place.rstrip("/").split("*")) + "(?:/.*)?", re.DOTALL)
+    yield from (name for name in _files_at(filesystem, fixed) if pattern.fullmatch(name))
+
+
+def _files_at(filesystem: Any, place: str) -> Sequence[str]:
+    (info,) = filesystem.get_file_info([place])
+    if info.type == fs.FileType.File:
+        return [info.path]
+    below = filesystem.get_file_info(fs.FileSelector(place, allow_not_found=True, recursive=True))
+    return [info.path for info in below if info.type == fs.FileType.File]
+
+
+def _is_beside(name: str, place: str) -> bool:
+    """Whether a file that was found is none of the data, nor in a folder of it, and the path does not name it so."""
+    named = place.split("/")
+    return any(
+        part.startswith(_NO_DATA) and "=" not in part and not (depth < len(named) and named[depth].startswith(_NO_DATA))
+        for depth, part in enumerate(name.split("/"))
+    )

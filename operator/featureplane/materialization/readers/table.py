@@ -1,0 +1,96 @@
+"""A PostgreSQL table as a view reads it: its columns in queries, cast to what the view declares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from sqlglot import exp
+
+from featureplane.materialization.readers.columns import check_columns
+from featureplane.materialization.readers.postgres import asking, schema_of
+from featureplane.materialization.readers.times import TimeColumn
+from featureplane.materialization.rows import View
+from featureplane.materialization.sources import TYPE_TESTS
+from featureplane.model.types import FeatureType, parse_type
+from featureplane.settings import PostgresAddress
+
+_TEXT, _DOUBLE = "TEXT", "DOUBLE PRECISION"
+_FLOATS = frozenset({"Float32", "Float64"})
+_ARROW = {_TEXT: pa.string(), _DOUBLE: pa.float64()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, the types of its columns, and the type to which a key's or feature's column is cast."""
+
+    place: str
+    table: exp.Table
+    schema: pa.Schema
+    casts: Mapping[str, str]
+    columns: Mapping[str, str]
+
+    @property
+    def kinds(self) -> dict[str, pa.DataType]:
+        """The Arrow type of each key's and feature's value."""
+        return {
+            name: _arrow(self.casts[name]) if name in self.casts else self.schema.field(column).type
+            for name, column in self.columns.items()
+        }
+
+    def value(self, name: str) -> exp.Expr:
+        """The value of a key or feature, by its name in Feast."""
+        column = _column(self.columns[name])
+        return exp.cast(column, self.casts[name], dialect="postgres") if name in self.casts else column
+
+    def time(self, column: str) -> TimeColumn:
+        """A column of times."""
+        return TimeColumn(_column(column), self.schema.field(column).type)
+
+    def query(self, *columns: exp.Expr) -> exp.Select:
+        """A SELECT of these expressions from the table."""
+        return exp.select(*columns).from_(self.table.copy())
+
+
+def open_table(connection: Any, view: View, address: PostgresAddress) -> Table:
+    """Look at the table of a view's source. Raises SourceError for what the view cannot be read from."""
+    name = str(view.source["table"])
+    place = f"table {name} (of {view.name})"
+    parts = [exp.to_identifier(part, quoted=True) for part in name.split(".")]
+    table = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
+    with asking(address, place):
+        schema = schema_of(connection, exp.select("*").from_(table))
+    casts = {}
+    for feature, kind in (*view.keys, *view.features):
+        column = view.columns[feature]
+        if column in schema.names and (target := cast_of(parse_type(kind), schema.field(column).type)):
+            casts[feature] = target
+    by_column = {view.columns[feature]: _arrow(target) for feature, target in casts.items()}
+    seen = pa.schema([pa.field(field.name, by_column.get(field.name, field.type)) for field in schema])
+    check_columns(view, seen, f"{place} at {address}")
+    return Table(place, table, schema, casts, view.columns)
+
+
+def cast_of(kind: FeatureType, found: pa.DataType) -> str | None:
+    """The type that a column is cast to for a feature of this type, None to take it as it is.
+
+    The driver gives types that Arrow does not have (numeric, json, uuid, enums) as its extension types.
+    """
+    if kind.of is not None and pa.types.is_list(found):
+        inner = cast_of(kind.of, found.value_type)
+        return inner and f"{inner}[]"
+    if not isinstance(found, pa.BaseExtensionType):
+        return None
+    if kind.name in _FLOATS:
+        return _DOUBLE if isinstance(found, pa.OpaqueType) and found.type_name == "numeric" else None
+    return None if kind.name in TYPE_TESTS.keys() - {"String"} else _TEXT
+
+
+def _arrow(target: str) -> pa.DataType:
+    """The Arrow type of a value that was cast."""
+    inner = target.removesuffix("[]")
+    return _ARROW[inner] if inner == target else pa.list_(_ARROW[inner])
+
+
+def _column(name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True))

@@ -1,0 +1,107 @@
+"""Many views of one entity as one stream; real files."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sources_of_tests import DAY, Folder, a_view, at, prices
+
+from featureplane.errors import SourceError
+from featureplane.materialization.readers.opening import open_joined
+from featureplane.materialization.rows import EVENT_TIME, Window
+from featureplane.settings import PostgresAddress
+
+
+def joined(folder, views, windows=None, **options):
+    windows = windows or [DAY] * len(views)
+    return open_joined(views, windows, repo_path=folder.path, offline=PostgresAddress({}), batch_rows=3, **options)
+
+
+def rows(folder, views, windows=None, **options):
+    """Commodity -> price and hour in each view."""
+    found = {}
+    with joined(folder, views, windows, **options) as reader:
+        for batches in reader.batches():
+            assert [batch.schema for batch in batches] == reader.schemas
+            for entity in zip(*(batch.to_pylist() for batch in batches), strict=True):
+                assert len({row["commodity"] for row in entity}) == 1
+                assert entity[0]["commodity"] not in found
+                found[entity[0]["commodity"]] = [(row["price"], row[EVENT_TIME]) for row in entity]
+    return found
+
+
+NONE = (None, None)
+
+
+def test_an_entity_comes_once_with_every_view_that_has_it(folder):
+    folder.write(prices(("gold", 1, 1.0), ("gold", 2, 2.0), ("tin", 1, None)), "a.parquet")
+    folder.write(prices(("gold", 3, 3.0), ("lead", 4, 4.0), (None, 1, 1.0)), "b.parquet")
+    views = [a_view(path="a.parquet"), a_view(path="b.parquet")]
+    assert rows(folder, views) == {
+        "gold": [(2.0, at(2)), (3.0, at(3))],
+        "tin": [(None, at(1)), NONE],
+        "lead": [NONE, (4.0, at(4))],
+    }
+    with joined(folder, views) as reader:
+        assert [counts.read for counts in reader.counts] == [3, 3]
+        assert [counts.keyless for counts in reader.counts] == [0, 1]
+
+
+def test_each_view_has_its_own_window(folder):
+    folder.write(prices(("gold", 1, 1.0), ("gold", 5, 2.0)))
+    windows = [Window(at(0), at(1)), Window(at(2), at(9)), Window(at(10), at(11))]
+    assert rows(folder, [a_view()] * 3, windows) == {"gold": [(1.0, at(1)), (2.0, at(5)), NONE]}
+
+
+def test_a_view_alone_is_joined_with_none(folder):
+    folder.write(prices(("gold", 1, 1.0)))
+    assert rows(folder, [a_view()]) == {"gold": [(1.0, at(1))]}
+
+
+def test_no_rows_anywhere_are_no_batches(folder):
+    folder.write(prices())
+    assert rows(folder, [a_view(), a_view()]) == {}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9)), max_size=12), min_size=1, max_size=4),
+    st.integers(1, 3),
+)
+def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts):
+    folder = Folder(tmp_path)
+    views = [a_view(path=f"{index}.parquet") for index in range(len(tables))]
+    for view, table in zip(views, tables, strict=True):
+        numbered = ((key, hour, float(index)) for index, (key, hour) in enumerate(table))
+        folder.write(prices(*numbered), view.source["path"])
+    own = [{row["commodity"]: (row["price"], row[EVENT_TIME]) for row in folder.rows(view)} for view in views]
+    entities = {entity for found in own for entity in found}
+    expected = {entity: [found.get(entity, NONE) for found in own] for entity in entities}
+    with joined(folder, views) as reader:
+        reader.parts = parts
+        assert {
+            entity[0]["commodity"]: [(row["price"], row[EVENT_TIME]) for row in entity]
+            for batches in reader.batches()
+            for entity in zip(*(batch.to_pylist() for batch in batches), strict=True)
+        } == expected
+
+
+def test_keys_may_be_several_and_of_any_name(folder):
+    keys = (('a "b"', "String"), ("select", "Int64"))
+    table = pa.table({'a "b"': ["x", "x"], "select": [1, 2], "t": [at(1), at(2)], "0": [1.0, 2.0]})
+    folder.write(table)
+    folder.write(table.slice(1), "b.parquet")
+    views = [
+        a_view(path=path, keys=keys, features=(("0", "Float64"),), timestamp_field="t")
+        for path in ("prices.parquet", "b.parquet")
+    ]
+    with joined(folder, views) as reader:
+        (batches,) = reader.batches()
+    found = sorted(zip(*(batch.to_pylist() for batch in batches), strict=True), key=repr)
+    assert [[row["0"] for row in entity] for entity in found] == [[1.0, None], [2.0, 2.0]]
+
+
+def test_a_view_that_cannot_be_read_is_named(folder):
+    folder.write(prices(("gold", 1, 1.0)))
+    with pytest.raises(SourceError, match=r"nothing at .*nowhere"), joined(folder, [a_view(), a_view(path="nowhere")]):
+        pass
