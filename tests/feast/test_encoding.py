@@ -5,6 +5,7 @@
 import runpy
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import hiredis
@@ -261,6 +262,18 @@ def test_times_of_nanoseconds_in_an_array_are_seconds_as_all_others(feast: Feast
 
 def test_a_single_column_fits_a_double_feature(feast: Feast) -> None:
     assert one("Float64", [1.5], pa.float32()) == one("Float64", [1.5], pa.float64())
+
+
+def test_a_decimal_is_written_with_its_digits(feast: Feast) -> None:
+    numbers = [Decimal("1.50"), Decimal("0.0000001"), Decimal("-12345.6789000"), None]
+    for number in numbers:
+        columns = [number.quantize(Decimal(1).scaleb(-7)) if number is not None else None]
+        view = a_view({"id": "Int64"}, {"f": "Decimal"}, "v")
+        rows = pa.table({
+            "id": pa.array([1], pa.int64()), "f": pa.array(columns, pa.decimal128(20, 7)),
+            EVENT_TIME: pa.array([datetime(2026, 1, 1)], pa.timestamp("us", "UTC")),
+        })  # fmt: skip
+        assert ours(view, rows) == feast.writes(view, rows)
 
 
 def test_maps_and_zoned_times_keep_what_they_say(feast: Feast) -> None:

@@ -178,13 +178,49 @@ def test_a_change_of_the_view_is_seen_by_the_next_run(
     assert online(world, "tin")["price"] == [3.0]
 
 
-def test_a_run_goes_on_after_its_process_was_killed(world: World, engine: Materializer) -> None:
-    engine.run([task()])
-    pid = engine._child.pid  # noqa: SLF001 - nobody else wants to know
+@pytest.fixture
+def by_feast(world: World, objects: list[Object], lake: Path) -> Iterator[Materializer]:
+    """A project that chose Feast's own engine."""
+    project = {**objects[0], "spec": {**objects[0]["spec"], "batchEngine": {"type": "local"}}}
+    with materializer(world.declarations(project, *objects[1:]).project, world.stores, lake) as made:
+        yield made
+
+
+def test_a_project_with_another_engine_goes_through_feast(world: World, by_feast: Materializer) -> None:
+    (run,) = by_feast.run([task()])
+    assert (run.result, run.rows_written, run.rows_read, run.max_event_time) == (SUCCEEDED, 2, None, NOON - 2 * HOUR)
+    assert online(world, "gold")["price"] == [1.5]
+
+
+def test_a_run_goes_on_after_its_process_was_killed(by_feast: Materializer) -> None:
+    by_feast.run([task()])
+    pid = by_feast._feast._child.pid  # noqa: SLF001 - nobody else wants to know
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
-    (run,) = engine.run([task()])
+    (run,) = by_feast.run([task()])
     assert run.result == SUCCEEDED
+
+
+class TestFeastsCommands:
+    """`feast materialize` and the SDK use our engine by its class path."""
+
+    def test_the_sdk_copies_with_it(self, world: World) -> None:
+        sdk = world.sdk(online=True)
+        sdk.materialize(NOON - 4 * HOUR, NOON, ["commodity_prices"])
+        assert online(world, "gold", "silver")["price"] == [1.5, 1.5]
+        (copied,) = sdk._get_provider().batch_engine.copied  # noqa: SLF001 - Feast's jobs have no place for counts
+        assert (copied.read, copied.written, copied.newest) == (2, 2, NOON - 2 * HOUR)
+
+    def test_a_source_that_has_no_reader_of_ours_is_read_by_feast(
+        self, world: World, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("featureplane.plugins.columnar.convert", lambda *_: None)
+        write(lake / "prices.parquet", {"gold": NOON - 3 * HOUR, "silver": NOON - 90 * HOUR, "tin": NOON + HOUR})
+        sdk = world.sdk(online=True)
+        sdk.materialize(NOON - 100 * HOUR, NOON, ["commodity_prices"])
+        assert online(world, "gold", "silver", "tin")["price"] == [1.5, 1.5, None]
+        (copied,) = sdk._get_provider().batch_engine.copied  # noqa: SLF001
+        assert (copied.read, copied.written) == (2, 2)
 
 
 class TestFold:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featureplane.errors import InputError
-from featureplane.settings import PostgresAddress, RedisAddress, Settings, Stores, child_environment
+from featureplane.settings import PostgresAddress, RedisAddress, Settings, Stores, child_environment, in_part
 
 # An environment variable holds anything but NUL and halves of a surrogate pair.
 texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=40)
@@ -140,13 +140,13 @@ def test_a_child_without_stores_gets_none(monkeypatch):
 def test_every_name_is_in_just_one_shard():
     shards = [Settings.from_env({"FEATUREPLANE_SHARDS": "5", "JOB_COMPLETION_INDEX": str(index)}) for index in range(5)]
     names = [f"view_{number}" for number in range(200)]
-    assert all(sum(shard.is_mine(name) for shard in shards) == 1 for name in names)
-    assert all(any(shard.is_mine(name) for name in names) for shard in shards)
+    assert all(sum(in_part(name, shard.shard, shard.shards) for shard in shards) == 1 for name in names)
+    assert all(any(in_part(name, shard.shard, shard.shards) for name in names) for shard in shards)
 
 
 def test_without_shards_every_name_is_ours_whatever_the_index():
-    assert Settings.from_env({"JOB_COMPLETION_INDEX": "3"}).is_mine("a")
-    assert Settings.from_env({"FEATUREPLANE_SHARDS": "0"}).is_mine("a")
+    assert Settings.from_env({"JOB_COMPLETION_INDEX": "3"}).shard == 0
+    assert Settings.from_env({"FEATUREPLANE_SHARDS": "0"}).shards == 1
 
 
 def test_an_index_beyond_the_shards_is_an_error():

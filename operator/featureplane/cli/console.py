@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -116,22 +117,36 @@ def show_table(made: Table) -> None:
         out.print(shown)
 
 
-@contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; elsewhere a line for every tenth of the way."""
-    if not err.is_terminal:
-        last = -1
+# Elsewhere than on a terminal a line says how far it is this often, in seconds, and at every tenth of the way.
+_LINE_EVERY = 5.0
 
-        def line(done: int, total: int) -> None:
-            nonlocal last
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal; elsewhere a line every few seconds and for every tenth of the way.
+
+    What is yielded takes how much is done, of how much, and what is under way.
+    """
+    if not err.is_terminal:
+        last, said = -1, time.monotonic()
+
+        def line(done: int, total: int, detail: str = "") -> None:
+            nonlocal last, said
             tenth = done * 10 // total if total else 10
-            if tenth != last and total > 1:
-                last = tenth
-                complain(f"{label}: {done} of {total}", style="")
+            if (tenth != last and total > 1) or time.monotonic() - said > _LINE_EVERY:
+                last, said = tenth, time.monotonic()
+                complain(f"{label}: {done} of {total}{f', {detail}' if detail else ''}", style="")
 
         yield line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}", markup=False),
+    )  # fmt: skip
     with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(label, total=None, detail="")
+
+        def advance(done: int, total: int, detail: str = "") -> None:
+            bar.update(task, completed=done, total=total, detail=printable(detail))
+
+        yield advance

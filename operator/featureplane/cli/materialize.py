@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.console import complain, print_json, printable
-from featureplane.cli.runs import last_successes, run_tasks, show_runs
+from featureplane.cli.runs import last_successes, run_tasks, show_runs, what_is_left
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
@@ -29,7 +29,7 @@ from featureplane.materialization.windows import Task, due, first_runs, view_pla
 from featureplane.model.durations import parse_duration
 from featureplane.model.feature_view import NEVER
 from featureplane.rendering.definitions import Definition
-from featureplane.settings import Stores
+from featureplane.settings import Settings, Stores, in_part
 
 
 def materialize(
@@ -48,6 +48,14 @@ def materialize(
     initial: Annotated[
         bool, typer.Option("--initial", help="Copy all rows within the ttl, whatever was copied before.")
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Write rows even where something newer is stored: for backfills."),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Only part I (from 0) of the views, spread over N runs."),
+    ] = None,
     project: ProjectName = None,
     data_root: DataRootPath = None,
     as_json: AsJson = False,
@@ -55,8 +63,9 @@ def materialize(
     """Copy rows of registered views to the online store.
 
     A view that was never copied, or has gained features since, gets all rows within its ttl; later runs look back over
-    the view's window, or to the last success where that is longer ago. Views are independent: one that fails stops no
-    other. To run again after a failure copies every chosen view again, those that succeeded included.
+    the view's window, or to the last success where that is longer ago. A row whose event time is older than what is
+    stored is skipped. Views are independent: one that fails stops no other. A Job that is tried again copies only what
+    it has not copied yet; a run by hand copies every chosen view.
 
     Exit status: 0 all succeeded, 1 some failed, 2 an error.
     """
@@ -64,6 +73,7 @@ def materialize(
         raise FeatureplaneError("--initial copies all rows within the ttl; leave --window out, or --initial")
     # A source that is missing fails its own view and no other.
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
+    shares = _shares(shard, workspace.settings)
     _refuse_schedule(workspace, schedule)
     span, names = _span(window), view or []
     declared = None if from_registry else _declared(workspace, names)
@@ -76,11 +86,9 @@ def materialize(
             missing = [item.name for item in declared if item.name not in known.features]
             if missing:
                 raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
-        chosen = [
-            item
-            for item in candidates
-            if schedule in {None, item.extras["schedule"]} and workspace.settings.is_mine(item.name)
-        ]
+        chosen = _mine(workspace, stores, shares, [
+            item for item in candidates if schedule in {None, item.extras["schedule"]}
+        ])  # fmt: skip
         by_hand = [item for item in chosen if names or _runs_by_itself(item)]
         now = datetime.now(UTC)
         if span is not None:
@@ -89,7 +97,8 @@ def materialize(
             tasks = first_runs(by_hand, now)
         else:
             tasks = _due(workspace, stores, chosen, now, schedule)
-        runs = run_tasks(workspace, stores, [_named(task, workspace.settings.job) for task in tasks])
+        named = [_named(task, workspace.settings.job) for task in tasks]
+        runs = run_tasks(workspace, stores, named, overwrite=overwrite)
     if as_json:
         print_json([asdict(run) for run in runs])
     else:
@@ -109,6 +118,28 @@ def _span(window: str | None) -> timedelta | None:
         return parse_duration(window)
     except ValueError as error:
         raise FeatureplaneError(f"--window {window!r} {error}") from error
+
+
+def _shares(shard: str | None, settings: Settings) -> tuple[int, int]:
+    """Which part of the views this run has, and of how many: the option's, else that of an Indexed Job's pod."""
+    if shard is None:
+        return settings.shard, settings.shards
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
+        raise FeatureplaneError(f"--shard {shard!r} is not allowed; write I/N with I from 0 to N-1, like 0/4")
+    return int(part), int(parts)
+
+
+def _mine(
+    workspace: Workspace, stores: Stores, shares: tuple[int, int], views: Sequence[Definition]
+) -> list[Definition]:
+    """The views of this run's part that its Job has not copied yet."""
+    share, of = shares
+    job = workspace.settings.job
+    if not views or not job:
+        return [item for item in views if in_part(item.name, share, of)]
+    left = what_is_left(workspace, stores, job, [item.name for item in views], share, of)
+    return [item for item in views if item.name in left]
 
 
 def _refuse_schedule(workspace: Workspace, schedule: str | None) -> None:

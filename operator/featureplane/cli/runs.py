@@ -8,7 +8,8 @@ from rich.text import Text
 from featureplane.cli.console import complain, printable, progress, say, show_table, table
 from featureplane.cli.workspace import Workspace
 from featureplane.materialization import history
-from featureplane.materialization.run import materializer
+from featureplane.materialization.run import Progress, materializer
+from featureplane.materialization.shares import share_of
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.durations import format_duration
 from featureplane.registry import schema
@@ -30,23 +31,45 @@ def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
         engine.dispose()
 
 
-def run_tasks(workspace: Workspace, stores: Stores, tasks: Sequence[Task]) -> list[history.Run]:
+def what_is_left(
+    workspace: Workspace, stores: Stores, job: str, views: Sequence[str], share: int, of: int
+) -> frozenset[str]:
+    """The views of a pod's share that its Job has not copied yet: a pod that is tried again does not begin anew."""
+    engine = engine_for(stores.postgres)
+    try:
+        schema.migrate(engine, stores.postgres)
+        with begin(engine, stores.postgres) as connection:
+            done = history.succeeded_in(connection, workspace.feast_project, job)
+            if of == 1:
+                return frozenset(views) - done
+            return share_of(connection, workspace.feast_project, job, views, share, of) - done
+    finally:
+        engine.dispose()
+
+
+def run_tasks(
+    workspace: Workspace, stores: Stores, tasks: Sequence[Task], *, overwrite: bool = False
+) -> list[history.Run]:
     """Run the tasks with a bar or lines on standard error."""
     if not tasks:
         return []
     done = 0
+    offline = workspace.settings.offline if workspace.settings.stores == "environment" else stores.postgres
     with (
-        materializer(workspace.declarations.project, stores, workspace.repo_path) as engine,
+        materializer(workspace.declarations.project, stores, workspace.repo_path, offline) as engine,
         progress("materializing") as advance,
     ):
 
-        def note(_: history.Run) -> None:
+        def ended(_: history.Run) -> None:
             nonlocal done
             done += 1
-            advance(done, len(tasks))
+            advance(done, len(tasks), "")
 
-        advance(0, len(tasks))
-        return engine.run(tasks, note)
+        def copied(view: str, rows: int) -> None:
+            advance(done, len(tasks), f"{view}: {rows:,} rows")
+
+        advance(0, len(tasks), "")
+        return engine.run(tasks, Progress(ended, copied, lambda why: complain(why, "")), overwrite=overwrite)
 
 
 def show_runs(runs: Sequence[history.Run]) -> None:
@@ -54,18 +77,26 @@ def show_runs(runs: Sequence[history.Run]) -> None:
     if not runs:
         say("nothing is due")
         return
-    rows = table("VIEW", "RUN", "right:ROWS", "NEWEST EVENT", "right:TIME", "RESULT")
+    rows = table(
+        "VIEW", "RUN", "right:READ", "right:WRITTEN", "right:SKIPPED", "right:REJECTED", "NEWEST EVENT", "right:TIME",
+        "RESULT",
+    )  # fmt: skip
     for run in runs:
-        written = "-" if run.rows_written is None else str(run.rows_written)
+        counts = ["-" if count is None else str(count) for count in _counts(run)]
         newest = run.max_event_time.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ") if run.max_event_time else "-"
         style = "red" if run.result == history.FAILED else "green"
         rows.add_row(
-            run.view, f"{run.job} {_length(run)}", written, newest, f"{run.seconds:.1f}s", Text(run.result, style=style)
-        )
+            run.view, f"{run.job} {_length(run)}", *counts, newest, f"{run.seconds:.1f}s",
+            Text(run.result, style=style),
+        )  # fmt: skip
     show_table(rows)
     for run in runs:
         if run.message:
             complain(f"{run.view}: {printable(run.message, 1000)}")
+
+
+def _counts(run: history.Run) -> tuple[int | None, ...]:
+    return run.rows_read, run.rows_written, run.rows_skipped, run.rows_rejected
 
 
 def _length(run: history.Run) -> str:

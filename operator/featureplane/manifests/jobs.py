@@ -1,8 +1,8 @@
 """Jobs: what every run is made of, and those that the operator starts itself.
 
-A run ends with status 1 when some views failed and all others were copied. That is not tried again in the same Job, for
-it would copy all of them once more: the failure stands in the run history, and the next run looks back to the last
-success. Anything else is: a registry that does not answer, a crash, a node that goes.
+A pod that ends with an error is tried again, and copies only the views that its Job has not copied yet: by then the
+store that was away may be back. A node that goes does not count as a try. What fails to the end stands in the run
+history, and the next run looks back to the last success.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from featureplane.manifests.child import child
 from featureplane.manifests.context import Context, Manifest
 from featureplane.manifests.environment import plain
 from featureplane.manifests.labels import Component, job_labels
-from featureplane.manifests.pod import CONTAINER, PROJECT_FILE, Pod, pod_template
+from featureplane.manifests.pod import PROJECT_FILE, Pod, pod_template
 from featureplane.model.feast_project import Resources
 from featureplane.rendering.definitions import digest
 
@@ -23,7 +23,6 @@ _HOUR = 3600
 _LONGEST = 24 * _HOUR
 _KEPT = 24 * _HOUR
 _RETRIES = 2
-_SOME_VIEWS_FAILED = 1
 # Of the pods of an Indexed Job, as of any other: which Job it is.
 _JOB_LABEL = "metadata.labels['batch.kubernetes.io/job-name']"
 
@@ -86,11 +85,7 @@ def _spec(context: Context, pod: Pod, *, longest: int, parallelism: int = 1) -> 
     # A part of the views that fails must not end the others' pods, as one count of retries for the Job would.
     indexed = {"completionMode": "Indexed", "completions": parallelism, "parallelism": parallelism}
     shape = {**indexed, "backoffLimitPerIndex": _RETRIES} if parallelism > 1 else {"backoffLimit": _RETRIES}
-    failed = {"containerName": CONTAINER, "operator": "In", "values": [_SOME_VIEWS_FAILED]}
-    rules = [
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailIndex" if parallelism > 1 else "FailJob", "onExitCodes": failed},
-    ]
+    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
     return {
         **shape,
         "activeDeadlineSeconds": longest,

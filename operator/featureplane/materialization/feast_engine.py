@@ -4,9 +4,11 @@ It goes past `FeatureStore.materialize`, which writes states and intervals into 
 can write back a definition it loaded before somebody changed it: the registry has one writer, and this is not it.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Self
 
+from featureplane.materialization.copying import Copied
 from featureplane.registry import channel
 from featureplane.registry.channel import Message
 
@@ -38,11 +40,13 @@ class Engine:
         self.provider: Any = self.store._get_provider()  # noqa: SLF001 - Feast has no public way to one view's run
 
     def copy(self, request: Message) -> Message:
-        """Copy one view's window; the answer has the rows written and the newest event time."""
+        """Copy one view's window; the answer has the fields of `Copied`."""
         store = self.store
         view = store.registry.get_feature_view(request["view"], store.project, allow_cache=False)
         written = self.provider.online_store.written
         written.clear()
+        copied = getattr(self.provider.batch_engine, "copied", [])  # those of an engine of ours
+        copied.clear()
         self.provider.materialize_single_feature_view(
             config=store.config,
             feature_view=view,
@@ -52,8 +56,14 @@ class Engine:
             project=store.project,
             tqdm_builder=lambda _: _Bar(),
         )
+        if copied:
+            return _answer(copied[-1])
         newest = max((newest for _, newest in written), default=None)
-        return {"rows": sum(rows for rows, _ in written), "newest": newest.isoformat() if newest else None}
+        return _answer(Copied(sum(rows for rows, _ in written), newest))
+
+
+def _answer(copied: Copied) -> Message:
+    return {**asdict(copied), "newest": copied.newest.isoformat() if copied.newest else None}
 
 
 def main() -> None:

@@ -1,13 +1,13 @@
 """The run history: one row a view and run, inserted when it ended, never changed but for `folded`."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, func, insert, or_, select
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select
 
 from featureplane.registry.ledger import ADD, EXTEND
-from featureplane.registry.tables import changes, runs
+from featureplane.registry.tables import changes, runs, shares
 
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
@@ -15,7 +15,11 @@ FAILED: Final = "Failed"
 
 @dataclass(frozen=True)
 class Run:
-    """How one run of one view ended. Times are aware; `max_event_time` is that of the newest row written."""
+    """How one run of one view ended. Times are aware; `max_event_time` is that of the newest row written.
+
+    Of the rows read in the window, those that are not the latest of their entity count nowhere else; skipped ones are
+    older than what is stored; late ones lie before the window and came after the run before. None is not known.
+    """
 
     view: str
     job: str
@@ -27,6 +31,11 @@ class Run:
     rows_written: int | None = None
     max_event_time: datetime | None = None
     message: str = ""
+    rows_read: int | None = None
+    rows_skipped: int | None = None
+    rows_rejected: int | None = None
+    rows_late: int | None = None
+    bytes_written: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -44,8 +53,12 @@ def insert_run(connection: Connection, project: str, run: Run) -> None:
             window_end=run.window_end,
             started_at=run.started_at,
             finished_at=run.finished_at,
-            rows_read=run.rows_written,
+            rows_read=run.rows_read,
             rows_written=run.rows_written,
+            rows_skipped=run.rows_skipped,
+            rows_rejected=run.rows_rejected,
+            rows_late=run.rows_late,
+            bytes_written=run.bytes_written,
             max_event_time=run.max_event_time,
             result=run.result,
             message=run.message,
@@ -81,3 +94,31 @@ def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
         .group_by(runs.c.view)
     )
     return {row.view: row.watermark for row in connection.execute(statement)}
+
+
+def run_of(row: Row[Any]) -> Run:
+    """The run of a row of the table."""
+    return Run(**{field.name: getattr(row, field.name) for field in fields(Run)})
+
+
+def succeeded_in(connection: Connection, project: str, job: str) -> set[str]:
+    """The views that a Job has copied already: its next pod need not do them again."""
+    statement = select(runs.c.view).where(runs.c.project == project, runs.c.job == job, runs.c.result == SUCCEEDED)
+    return set(connection.execute(statement).scalars())
+
+
+# How long a run is remembered; a view's newest success is the watermark, and stays.
+KEPT: Final = timedelta(days=90)
+
+
+def prune(connection: Connection, project: str) -> None:
+    """Forget runs that ended long ago, but for what Feast was not told of and each view's newest success."""
+    newest = (
+        select(func.max(runs.c.id))
+        .where(runs.c.project == project, runs.c.result == SUCCEEDED, runs.c.job != MANUAL)
+        .group_by(runs.c.view)
+    )
+    old = runs.c.finished_at < func.now() - KEPT
+    told = or_(runs.c.folded, runs.c.result != SUCCEEDED)
+    connection.execute(delete(runs).where(runs.c.project == project, old, told, runs.c.id.not_in(newest)))
+    connection.execute(delete(shares).where(shares.c.project == project, shares.c.at < func.now() - KEPT))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
-from featureplane.materialization.history import MANUAL, SUCCEEDED, Run
+from featureplane.materialization.history import MANUAL, SUCCEEDED, Run, run_of
 from featureplane.registry.tables import changes, purges, runs
 
 # As many of a view's runs as its status shows.
@@ -34,23 +34,16 @@ def runs_since(
     newest = last
     for row in connection.execute(statement):
         newest = max(newest, int(row.id))
-        found.setdefault(row.view, []).append(_run(row))
+        found.setdefault(row.view, []).append(run_of(row))
     return newest, found
 
 
-def _run(row: Row[Any]) -> Run:
-    return Run(
-        view=row.view,
-        job=row.job,
-        window_start=row.window_start,
-        window_end=row.window_end,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        result=row.result,
-        rows_written=row.rows_written,
-        max_event_time=row.max_event_time,
-        message=row.message,
-    )
+def ended_since(connection: Connection, project: str, last: int | None) -> dict[int, Run]:
+    """Every run with an id above `last`, or a little below, by its id; without a `last` those around the newest id."""
+    if last is None:
+        last = int(connection.execute(select(func.max(runs.c.id)).where(runs.c.project == project)).scalar() or 0)
+    statement = select(runs).where(runs.c.project == project, runs.c.id > last - _LATE).order_by(runs.c.id)
+    return {int(row.id): run_of(row) for row in connection.execute(statement)}
 
 
 @dataclass(frozen=True)

@@ -1,101 +1,212 @@
 """One run: tasks to rows in the online store, a row of history for each. A view that fails stops no other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from featureplane.errors import ChildDied, FeatureplaneError
-from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run
+from featureplane.errors import FeatureplaneError, StoreUnavailable
+from featureplane.materialization import lock
+from featureplane.materialization.copying import Copied, Watch, copy, copy_together
+from featureplane.materialization.feast_child import FeastChild
+from featureplane.materialization.groups import grouped
+from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, prune
+from featureplane.materialization.manners import Way, ways
+from featureplane.materialization.readers.opening import open_joined, open_reader
+from featureplane.materialization.readers.reader import BATCH_ROWS
+from featureplane.materialization.rows import Window
 from featureplane.materialization.windows import Task
 from featureplane.model.feast_project import FeastProject
-from featureplane.registry.channel import Child
+from featureplane.registry import catalogue
 from featureplane.registry.database import begin, engine_for
-from featureplane.registry.trust import refuse_code
-from featureplane.rendering.repo import feature_store
-from featureplane.settings import Stores, child_environment
+from featureplane.settings import PostgresAddress, Stores
 
 _LONGEST_MESSAGE = 1000
+_LEAST_ROWS = 250
+# How long a run waits for another run on a view, when all else is done, and for a registry that is away to note a run.
+_WAIT_FOR_OTHERS = 60.0
+_WAIT_FOR_REGISTRY = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told of a run's progress: of each view that ended, of the rows of the one under way, and of views that are
+    left to another run.
+    """
+
+    on_view: Callable[[Run], None] = lambda _: None
+    on_rows: Callable[[str, int], None] = lambda _view, _rows: None
+    on_busy: Callable[[str], None] = lambda _: None
 
 
 class Materializer:
-    """Feast's engine in a process of its own, and the run history."""
+    """Copies views and keeps the run history."""
 
-    def __init__(self, project: FeastProject, stores: Stores, repo_path: Path) -> None:
+    def __init__(
+        self, project: FeastProject, stores: Stores, repo_path: Path, offline: PostgresAddress, scratch: Path
+    ) -> None:
         self._project = project
         self._stores = stores
         self._repo_path = repo_path
-        self._child: Child | None = None
+        self._places = {"repo_path": repo_path, "offline": offline, "scratch": scratch}
+        self._feast = FeastChild(project, stores, repo_path)
 
-    def run(self, tasks: Sequence[Task], on_view: Callable[[Run], None] = lambda _: None) -> list[Run]:
-        """Copy each task's window, in order, and return how each ended; the history has it before the next begins."""
+    def run(self, tasks: Sequence[Task], progress: Progress | None = None, *, overwrite: bool = False) -> list[Run]:
+        """Copy each task's window and return how each ended, in the order of their ends; the history has each at once.
+
+        Views that another run copies at the moment come last, and are left to it if that takes long: then they have no
+        run here. `overwrite` writes whatever is stored, however new it is.
+        """
+        progress = progress or Progress()
         engine = engine_for(self._stores.postgres)
         runs = []
         try:
-            for task in tasks:
-                run = self._run_one(task, engine)
-                self._note(run, engine)
-                on_view(run)
-                runs.append(run)
+            known = self._ways(engine, overwrite=overwrite)
+            single: list[Task] = []
+            for group in grouped(tasks, known, self._repo_path):
+                together = self._run_together(group, known, engine, progress) if len(group) > 1 else []
+                self._tell(together, engine, progress)
+                runs += together
+                single += [task for task in group if task.view not in {run.view for run in together}]
+            busy: list[Task] = []
+            for patience, left in ((0.0, single), (_WAIT_FOR_OTHERS, busy)):
+                for task in left:
+                    way = known.get(task.view)
+                    try:
+                        run = self._run_one(task, way, engine, progress, patience, overwrite=overwrite)
+                    except lock.Busy as error:
+                        if patience:
+                            progress.on_busy(str(error))
+                        else:
+                            busy.append(task)
+                        continue
+                    self._tell([run], engine, progress)
+                    runs.append(run)
+            with suppress(StoreUnavailable), begin(engine, self._stores.postgres) as connection:
+                prune(connection, self._project.spec.project)
         finally:
             engine.dispose()
         return runs
 
-    def _note(self, run: Run, engine: Engine) -> None:
+    def _ways(self, engine: Engine, *, overwrite: bool) -> dict[str, Way]:
         with begin(engine, self._stores.postgres) as connection:
-            insert_run(connection, self._project.spec.project, run)
+            return ways(self._project, catalogue.read(connection, self._project.spec.project), overwrite=overwrite)
 
-    def _run_one(self, task: Task, engine: Engine) -> Run:
+    def _tell(self, runs: Sequence[Run], engine: Engine, progress: Progress) -> None:
+        for run in runs:
+            self._note(run, engine)
+            progress.on_view(run)
+
+    def _note(self, run: Run, engine: Engine) -> None:
+        """Put the run into the history: its rows are written, so a registry that is away for a moment is waited for."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_exponential(multiplier=0.1, max=5),
+            stop=stop_after_delay(_WAIT_FOR_REGISTRY),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt, begin(engine, self._stores.postgres) as connection:
+                insert_run(connection, self._project.spec.project, run)
+
+    def _run_together(
+        self, tasks: Sequence[Task], known: Mapping[str, Way], engine: Engine, progress: Progress
+    ) -> list[Run]:
+        """The runs of views that could be copied with one command for each entity; the others are left to `_run_one`.
+
+        One that cannot be read would hold up all: then none is copied here.
+        """
+        names = [task.view for task in tasks]
+        try:
+            with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
+                mine = [task for task in tasks if task.view in held.views]
+                return self._copy_together(mine, known, held, progress) if len(mine) > 1 else []
+        except Exception:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
+            return []
+
+    def _copy_together(
+        self, tasks: Sequence[Task], known: Mapping[str, Way], held: lock.Held, progress: Progress
+    ) -> list[Run]:
+        views = [known[task.view].view for task in tasks]
+        windows = [Window(task.start, task.end, task.since) for task in tasks]
+        # A row of many views is long: fewer of them are as much.
+        rows = max(_LEAST_ROWS, BATCH_ROWS * 2 // len(views))
+        source = partial(open_joined, views, windows, **self._places, memory_mb=128, batch_rows=rows)  # type: ignore[arg-type]
+        label = f"{len(tasks)} views of {', '.join(name for name, _ in views[0].keys)}"
+        watch = Watch(held.check, lambda rows: progress.on_rows(label, rows))
+        started = datetime.now(UTC)
+        ended = copy_together(views, source, self._stores.redis, known[tasks[0].view].manner, watch)
+        return [
+            _succeeded(task, started, found) if isinstance(found, Copied) else _failed(task, started, str(found))
+            for task, found in zip(tasks, ended, strict=True)
+        ]
+
+    def _run_one(
+        self, task: Task, way: Way | None, engine: Engine, progress: Progress, patience: float, *, overwrite: bool
+    ) -> Run:
+        """How the task ended. Raises Busy where another run has the view for longer than the patience."""
         started = datetime.now(UTC)
         try:
-            answer = self._ask(task)
+            with lock.hold(engine, self._stores.postgres, self._project.spec.project, task.view, patience) as held:
+                started = datetime.now(UTC)
+                copied = self._copy(task, way, held, progress, overwrite=overwrite)
+        except lock.Busy:
+            raise
         except FeatureplaneError as error:
             return _failed(task, started, str(error))
         except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or the SIGTERM of a pod that is to go
             with suppress(FeatureplaneError):
                 self._note(_failed(task, started, "interrupted"), engine)
             raise
-        newest = datetime.fromisoformat(answer["newest"]) if answer["newest"] else None
-        return Run(
-            task.view,
-            task.job,
-            task.start,
-            task.end,
-            started,
-            datetime.now(UTC),
-            SUCCEEDED,
-            int(answer["rows"]),
-            newest,
-        )
+        except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other view's matter
+            reason = (str(error).splitlines() or [""])[0]
+            return _failed(task, started, f"{type(error).__name__}: {reason}")
+        return _succeeded(task, started, copied)
 
-    def _ask(self, task: Task) -> dict[str, str]:
-        if self._child is None or not self._child.is_running:
-            self.close()
-            self.start()
-        assert self._child is not None
-        try:
-            request = {"op": "copy", "view": task.view, "start": task.start.isoformat(), "end": task.end.isoformat()}
-            # A copy says nothing while it runs, however long it takes.
-            return dict(self._child.ask(request, patience=None))
-        except ChildDied:
-            self.close()
-            raise
+    def _copy(self, task: Task, way: Way | None, held: lock.Held, progress: Progress, *, overwrite: bool) -> Copied:
+        if way is None:
+            if overwrite:
+                raise FeatureplaneError(
+                    "Feast's own engine copies this view, and cannot overwrite; leave --overwrite out"
+                )
+            return self._feast.copy(task)
+        window = Window(task.start, task.end, task.since)
+        watch = Watch(held.check, lambda rows: progress.on_rows(task.view, rows))
+        source = partial(open_reader, way.view, window, **self._places)  # type: ignore[arg-type]
+        return copy(way.view, source, self._stores.redis, way.manner, watch)
 
     def start(self) -> None:
-        """Begin to load Feast, which takes seconds; `run` does it too when nobody did."""
-        refuse_code(self._project, self._stores.postgres)
-        environment = {**child_environment(self._stores), "PYTHONWARNINGS": "ignore"}
-        self._child = Child("featureplane.materialization.feast_engine", environment)
-        self._child.tell(
-            {"op": "open", "feature_store": feature_store(self._project), "repo_path": str(self._repo_path)}
-        )
+        """Begin to load Feast, for projects whose every view needs it."""
+        self._feast.start()
 
     def close(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        self._feast.close()
+
+
+def _succeeded(task: Task, started: datetime, copied: Copied) -> Run:
+    return Run(
+        task.view,
+        task.job,
+        task.start,
+        task.end,
+        started,
+        datetime.now(UTC),
+        SUCCEEDED,
+        rows_written=copied.written,
+        max_event_time=copied.newest,
+        message=copied.message[:_LONGEST_MESSAGE],
+        rows_read=copied.read,
+        rows_skipped=copied.skipped,
+        rows_rejected=copied.rejected,
+        rows_late=copied.late,
+        bytes_written=copied.bytes,
+    )
 
 
 def _failed(task: Task, started: datetime, message: str) -> Run:
@@ -106,10 +217,17 @@ def _failed(task: Task, started: datetime, message: str) -> Run:
 
 
 @contextmanager
-def materializer(project: FeastProject, stores: Stores, repo_path: Path) -> Iterator[Materializer]:
-    """A Materializer whose process ends with the block. `repo_path` is where relative sources are looked for."""
-    made = Materializer(project, stores, repo_path)
-    try:
-        yield made
-    finally:
-        made.close()
+def materializer(
+    project: FeastProject, stores: Stores, repo_path: Path, offline: PostgresAddress | None = None
+) -> Iterator[Materializer]:
+    """A Materializer whose processes and scratch files end with the block.
+
+    `repo_path` is where relative sources are looked for, `offline` the PostgreSQL of source tables (the registry's own
+    unless given).
+    """
+    with TemporaryDirectory(prefix="featureplane-run-") as scratch:
+        made = Materializer(project, stores, repo_path, offline or stores.postgres, Path(scratch))
+        try:
+            yield made
+        finally:
+            made.close()

@@ -17,12 +17,15 @@ INITIAL = "initial"
 
 @dataclass(frozen=True)
 class Task:
-    """One view and the window of event time to copy, `start` inclusive. `job` says what asked for it."""
+    """One view and the window of event time to copy, both ends included. `job` says what asked for it, `since` when the
+    view was last copied: what was created after that and lies before the window came late.
+    """
 
     view: str
     start: datetime
     end: datetime
     job: str
+    since: datetime | None = None
 
 
 def scheduled(now: datetime, window: timedelta, last_success: datetime | None) -> tuple[datetime, datetime]:
@@ -97,5 +100,6 @@ def due(
         if view.name not in last_success and view.first_run:
             tasks.append(Task(view.name, *initial(now, view.ttl), job=INITIAL))
         elif not only_first:
-            tasks.append(Task(view.name, *scheduled(now, view.window, last_success.get(view.name)), job=view.schedule))
+            last = last_success.get(view.name)
+            tasks.append(Task(view.name, *scheduled(now, view.window, last), job=view.schedule, since=last))
     return tasks

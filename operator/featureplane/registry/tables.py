@@ -81,6 +81,7 @@ runs = Table(
     Column("result", Text, nullable=False),
     Column("message", Text, nullable=False, server_default=""),
     Column("folded", Boolean, nullable=False, server_default="false"),
+    Column("rows_late", BigInteger),
     Index("runs_by_view", "project", "view", "finished_at"),
 )
 
@@ -100,4 +101,15 @@ purges = Table(
     Column("cancelled_at", DateTime(timezone=True)),
     Column("done_at", DateTime(timezone=True)),
     Index("purges_by_view", "project", "view"),
+)
+
+# Which of a Job's pods copies a view: written by the first of them, read by all.
+shares = Table(
+    "shares",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("job", Text, primary_key=True),
+    Column("view", Text, primary_key=True),
+    Column("share", Integer, nullable=False),
+    _now("at"),
 )

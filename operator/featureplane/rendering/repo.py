@@ -17,6 +17,7 @@ _HEADER = (
 
 
 # Feast's own classes want an address and a password in the file: see `plugins`.
+_OUR_ENGINES = {"columnar": "featureplane.plugins.columnar.ColumnarEngine"}
 _OURS = {"postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore"}
 
 
@@ -49,7 +50,7 @@ def feature_store(project: FeastProject) -> Mapping[str, Any]:
     }
     if redis.key_ttl:
         online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
-    engine = "local" if spec.batch_engine.type == "columnar" else spec.batch_engine.type
+    engine = _OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
     offline = _OURS.get(spec.offline_store.type, spec.offline_store.type)
     auth = "no_auth" if spec.server.auth.type == "none" else spec.server.auth.type
     return {

@@ -1,7 +1,7 @@
 import pytest
 
 from featureplane.manifests.jobs import initial_job, purge_job
-from featureplane.settings import Settings
+from featureplane.settings import Settings, in_part
 from unit.manifests.contexts import a_context, container, environment, named, one, template
 
 
@@ -45,13 +45,11 @@ def test_a_run_ends_and_goes():
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 
-def test_views_that_failed_are_not_copied_again_with_all_others():
+def test_a_pod_that_fails_is_tried_again_and_a_node_that_goes_is_no_try():
     spec = job()
     assert spec["backoffLimit"] == 2
-    ignored, failed = spec["podFailurePolicy"]["rules"]
+    (ignored,) = spec["podFailurePolicy"]["rules"]
     assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    assert failed["action"] == "FailJob"
-    assert failed["onExitCodes"] == {"containerName": "featureplane", "operator": "In", "values": [1]}
 
 
 def test_parallel_pods_share_the_views_and_fail_by_themselves():
@@ -59,11 +57,11 @@ def test_parallel_pods_share_the_views_and_fail_by_themselves():
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
     assert spec["backoffLimitPerIndex"] == 2
     assert "backoffLimit" not in spec
-    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore", "FailIndex"]
+    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["Ignore"]
     shards = environment(spec["template"])["FEATUREPLANE_SHARDS"]
     settings = [Settings.from_env({"FEATUREPLANE_SHARDS": shards, "JOB_COMPLETION_INDEX": str(i)}) for i in range(3)]
     views = [f"view_{number}" for number in range(50)]
-    assert [sum(each.is_mine(view) for each in settings) for view in views] == [1] * 50
+    assert [sum(in_part(view, each.shard, each.shards) for each in settings) for view in views] == [1] * 50
 
 
 def test_one_pod_has_all_views():

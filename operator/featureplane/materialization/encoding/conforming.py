@@ -66,6 +66,8 @@ def _text(column: pa.Array, kind: FeatureType) -> Conforming:
         return Conforming(column.cast(pa.string()))
     if pa.types.is_string_view(column.type):
         return Conforming(column.cast(pa.string()))
+    if pa.types.is_decimal(column.type) and kind.name == "Decimal":
+        return Conforming(pa.array([None if each is None else str(each) for each in column.to_pylist()], pa.string()))
     raise _refuse(column, kind)
 
 

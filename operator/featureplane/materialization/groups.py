@@ -1,0 +1,52 @@
+"""Which views of a run are copied together: small ones of one entity, so that each of its keys is written once.
+
+Joining views costs reading all of them before the first row is written, and space for them meanwhile: that pays for
+small files, of which there are often many, and not for large ones.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from featureplane.materialization.manners import Way
+from featureplane.materialization.windows import Task
+
+# Bytes of a view's files up to which it is small, and of all files of a group.
+_SMALL = 64_000_000
+_TOGETHER = 512_000_000
+
+
+def grouped(tasks: Iterable[Task], ways: Mapping[str, Way], repo_path: Path) -> list[list[Task]]:
+    """The tasks in their order, those that go together where the first of them stands."""
+    groups: list[list[Task]] = []
+    open_groups: dict[object, tuple[list[Task], int]] = {}
+    for task in tasks:
+        way = ways.get(task.view)
+        size = _size(way, repo_path) if way else None
+        if way is None or size is None or size > _SMALL:
+            groups.append([task])
+            continue
+        kind = (way.view.keys, way.manner)
+        group, total = open_groups.get(kind, ([], _TOGETHER))
+        if total + size > _TOGETHER or task.view in {other.view for other in group}:
+            group, total = [], 0
+            groups.append(group)
+        group.append(task)
+        open_groups[kind] = (group, total + size)
+    return groups
+
+
+def _size(way: Way, repo_path: Path) -> int | None:
+    """Bytes of a view's files; None where it does not go with others."""
+    source = way.view.source
+    limits_nulls = any("maxNullFraction" in check for check in way.view.checks.values())
+    if source["type"] != "file" or source["format"] != "parquet" or "://" in source["path"] or limits_nulls:
+        return None
+    try:
+        return sum(file.stat().st_size for file in _files(repo_path, source["path"]))
+    except (OSError, ValueError):  # the view's own run says what is wrong
+        return None
+
+
+def _files(root: Path, path: str) -> Sequence[Path]:
+    found = sorted(root.glob(path.lstrip("/"))) if "*" in path and not path.startswith("/") else [root / path]
+    return [file for each in found for file in (each.rglob("*.parquet") if each.is_dir() else [each])]

@@ -1,0 +1,63 @@
+"""How each view of a project is copied: what the run needs of the registry and of the project. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from featureplane.materialization.copying import Manner
+from featureplane.materialization.redis_layout import Keys, keys_of
+from featureplane.materialization.rows import View, view_of
+from featureplane.materialization.writing.expiry import Expiry
+from featureplane.model.feast_project import FeastProject
+from featureplane.registry.state import Registered
+from featureplane.rendering.definitions import Definition
+
+COLUMNAR = "columnar"
+# Sources that have a reader of ours; all others are read and written by Feast's engine.
+_READABLE = frozenset({"file", "postgres"})
+_MILLISECONDS = 1000
+
+
+@dataclass(frozen=True)
+class Way:
+    """A view that is copied without Feast."""
+
+    view: View
+    manner: Manner
+
+
+def ways(project: FeastProject, known: Registered, *, overwrite: bool = False) -> dict[str, Way]:
+    """The views of a registry that are copied without Feast, by name."""
+    if project.spec.batch_engine.type != COLUMNAR:
+        return {}
+    key_ttl = project.spec.online_store.redis.key_ttl
+    key_ttl_seconds = int(key_ttl.total_seconds()) if key_ttl else 0
+    expiries = _expiries(known, key_ttl_seconds)
+    found = {}
+    for item in _views(known):
+        try:
+            view = view_of(project.spec.project, item, known.definitions)
+        except KeyError:  # somebody removed its source; Feast's engine says so
+            continue
+        if view.source["type"] not in _READABLE:
+            continue
+        atomic = view.takes_pushes or project.spec.server.writes.enabled
+        found[item.name] = Way(view, Manner(atomic and not overwrite, overwrite, expiries.get(view.keys)))
+    return found
+
+
+def _views(known: Registered) -> Iterable[Definition]:
+    return [item for (kind, _), item in known.definitions.items() if kind == "feature_view"]
+
+
+def _expiries(known: Registered, key_ttl_seconds: int) -> Mapping[Keys, Expiry]:
+    """What the rows of each set of join keys may expire by; nothing where none does."""
+    ttls: dict[Keys, list[int]] = {}
+    for item in _views(known):
+        ttls.setdefault(keys_of(item.spec["entities"]), []).append(item.spec["ttl_seconds"])
+    # Of a view that only Feast knows, nobody knows how long its rows are to live.
+    is_complete = not any(item.kind.endswith("_view") for item in known.foreign)
+    return {
+        keys: Expiry(is_complete and all(found), max(found) * _MILLISECONDS, key_ttl_seconds)
+        for keys, found in ttls.items()
+        if any(found) or key_ttl_seconds
+    }

@@ -1,0 +1,172 @@
+"""Featureplane's materialization as a Feast batch engine, so that `feast materialize` and the SDK copy rows alike.
+
+    batch_engine:
+      type: featureplane.plugins.columnar.ColumnarEngine
+
+Plain feature views on a Redis online store go this way; whatever else a project has, and all historical retrieval, is
+left to Feast's local engine.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from feast.infra.common.materialization_job import MaterializationJobStatus
+from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
+from feast.infra.compute_engines.local.job import LocalMaterializationJob
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import PostgreSQLOfflineStoreConfig
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
+
+from feast import FeatureView
+from featureplane.materialization.copying import Copied, Manner, copy
+from featureplane.materialization.readers.opening import open_reader
+from featureplane.materialization.readers.reader import Reader
+from featureplane.materialization.rows import View, Window
+from featureplane.materialization.writing.expiry import Expiry
+from featureplane.plugins.feast_reader import FeastReader
+from featureplane.plugins.redis import EnvironmentRedisOnlineStore
+from featureplane.registry.from_protos import convert
+from featureplane.rendering.definitions import Definition
+from featureplane.settings import PostgresAddress, RedisAddress, Settings
+
+# Of entity keys (feast/infra/key_encoding_utils.py).
+_SERIALIZATION = 3
+
+
+class ColumnarEngineConfig(LocalComputeEngineConfig):  # type: ignore[misc]
+    """Feast's configuration of its local engine under our class path."""
+
+    type: Literal["featureplane.plugins.columnar.ColumnarEngine"] = "featureplane.plugins.columnar.ColumnarEngine"
+    overwrite: bool = False
+    """Write rows even where something newer is stored: for backfills."""
+
+
+class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
+    """See the module."""
+
+    def __init__(self, *, overwrite: bool = False, type: str = "", **options: Any) -> None:  # noqa: A002, ARG002 - Feast's
+        super().__init__(**options)
+        self._overwrite = overwrite
+        # What became of each view: Feast's jobs have no place for counts.
+        self.copied: list[Copied] = []
+
+    def _materialize_one(self, registry: Any, task: Any, **options: Any) -> Any:
+        online = self._address()
+        view = task.feature_view
+        config = self.repo_config
+        as_ours = config.entity_key_serialization_version == _SERIALIZATION and not (
+            config.registry.enable_online_feature_view_versioning
+        )
+        if online is None or not as_ours or type(view) is not FeatureView or view.batch_source is None:
+            return super()._materialize_one(registry, task, **options)
+        job_id = f"{view.name}-{task.start_time}-{task.end_time}"
+        try:
+            self.copied.append(self._copy(view, Window(_utc(task.start_time), _utc(task.end_time)), online))
+        except Exception as error:  # noqa: BLE001 - Feast raises a job's error where it wants it
+            return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.ERROR, error=error)
+        return LocalMaterializationJob(job_id=job_id, status=MaterializationJobStatus.SUCCEEDED)
+
+    def _address(self) -> RedisAddress | None:
+        """The Redis that rows go to; None where the online store is another, or is reached in a way of its own."""
+        if isinstance(self.online_store, EnvironmentRedisOnlineStore):
+            return Settings.from_env().redis
+        config = self.repo_config.online_store
+        if type(self.online_store) is not RedisOnlineStore or config.redis_type == RedisType.redis_sentinel:
+            return None
+        nodes, options = RedisOnlineStore._parse_connection_string(config.connection_string)  # noqa: SLF001
+        if set(options) - {"ssl", "password", "username", "db"}:
+            return None
+        return RedisAddress(
+            host=nodes[0]["host"],
+            port=int(nodes[0].get("port", 6379)),
+            username=str(options.get("username", "")),
+            password=str(options.get("password", "")),
+            db=int(options.get("db", 0)),
+            tls=bool(options.get("ssl", False)),
+            mode="Cluster" if config.redis_type == RedisType.redis_cluster else "Standalone",
+        )
+
+    def _copy(self, feature_view: Any, window: Window, online: RedisAddress) -> Copied:
+        key_ttl = self.repo_config.online_store.key_ttl_seconds or 0
+        # Of other views of the entity nothing is known here, so nothing expires but as Feast's own option says.
+        expiry = Expiry(key_ttl_seconds=key_ttl) if key_ttl else None
+        # Nothing keeps another run, or a push, from the view meanwhile.
+        manner = Manner(not self._overwrite, self._overwrite, expiry)
+        view = self._view(feature_view)
+        return copy(view, lambda: self._open(feature_view, view, window), online, manner)
+
+    def _view(self, feature_view: Any) -> View:
+        source = convert("data_source", feature_view.batch_source.to_proto())
+        batch_source = feature_view.batch_source
+        columns = {
+            "timestamp_field": batch_source.timestamp_field,
+            "created_timestamp_column": batch_source.created_timestamp_column or "",
+            "field_mapping": dict(batch_source.field_mapping),
+        }
+        readable = isinstance(source, Definition) and source.spec["type"] in {"file", "postgres"}
+        return View(
+            self.repo_config.project,
+            feature_view.name,
+            tuple(sorted((field.name, str(field.dtype)) for field in feature_view.entity_columns)),
+            tuple((field.name, str(field.dtype)) for field in feature_view.features),
+            {**source.spec, **columns} if readable and isinstance(source, Definition) else {"type": "feast", **columns},
+            takes_pushes=feature_view.stream_source is not None,
+        )
+
+    def _open(self, feature_view: Any, view: View, window: Window) -> AbstractContextManager[Reader]:
+        if view.source["type"] == "feast":
+            return self._by_feast(feature_view, view, window)
+        return self._directly(view, window)
+
+    @contextmanager
+    def _directly(self, view: View, window: Window) -> Iterator[Reader]:
+        with (
+            TemporaryDirectory(prefix="featureplane-run-") as scratch,
+            open_reader(
+                view,
+                window,
+                repo_path=Path(self.repo_config.repo_path or "."),
+                offline=self._postgres(),
+                scratch=Path(scratch),
+            ) as reader,
+        ):
+            yield reader
+
+    def _postgres(self) -> PostgresAddress:
+        """The PostgreSQL with source tables: what Feast's own store is configured with, or the environment's."""
+        config = self.repo_config.offline_store
+        if type(config) is not PostgreSQLOfflineStoreConfig:
+            return Settings.from_env().offline
+        keywords = {
+            "host": config.host, "port": config.port, "dbname": config.database, "user": config.user,
+            "password": config.password, "sslmode": config.sslmode, "sslrootcert": config.sslrootcert_path,
+            "sslcert": config.sslcert_path, "sslkey": config.sslkey_path,
+            "options": f"-csearch_path={config.db_schema}" if config.db_schema else None,
+        }  # fmt: skip
+        return PostgresAddress({name: str(value) for name, value in keywords.items() if value})
+
+    @contextmanager
+    def _by_feast(self, feature_view: Any, view: View, window: Window) -> Iterator[Reader]:
+        columns = view.columns
+
+        def pull(start: datetime, end: datetime) -> Any:
+            return self.offline_store.pull_latest_from_table_or_query(
+                config=self.repo_config,
+                data_source=feature_view.batch_source,
+                join_key_columns=[columns[name] for name, _ in view.keys],
+                feature_name_columns=[columns[name] for name, _ in view.features],
+                timestamp_field=view.source["timestamp_field"],
+                created_timestamp_column=view.source["created_timestamp_column"] or None,
+                start_date=start,
+                end_date=end,
+            )
+
+        yield FeastReader(view, window, pull)
+
+
+def _utc(time: datetime) -> datetime:
+    """Feast takes a time without a zone for UTC."""
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
