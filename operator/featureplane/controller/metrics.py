@@ -1,6 +1,15 @@
-"""What Prometheus is told of the operator; `health` serves it. Labels name projects and views, never a host."""
+"""What Prometheus is told of the operator; `health` serves it. Labels name projects and views, never a host.
+
+A Job's pod ends before it is scraped: what its runs did is told here, from the run history. Names that begin with
+`feast_` are Feast's own, labels and buckets too (feast/metrics.py), with the project beside them; but for the gauge
+`feast_materialization_duration`, a name that alerts ask for.
+"""
+
+from collections.abc import Collection, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from featureplane.materialization.history import SUCCEEDED, Run
 
 REGISTRY = CollectorRegistry()
 
@@ -52,13 +61,79 @@ NEWEST_EVENT = Gauge(
     registry=REGISTRY,
 )
 
+_OF_A_VIEW = ("project", "feature_view")
+RUN_SECONDS = Histogram(
+    "feast_materialization_duration_seconds",
+    "Duration of materialization per feature view in seconds.",
+    _OF_A_VIEW,
+    buckets=(1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+    registry=REGISTRY,
+)
+LAST_RUN_SECONDS = Gauge(
+    "feast_materialization_duration",
+    "How many seconds a view's newest run took.",
+    _OF_A_VIEW,
+    registry=REGISTRY,
+)
+RUNS = Counter(
+    "feast_materialization_result",
+    "Total materialization runs per feature view; status is success or failure.",
+    [*_OF_A_VIEW, "status"],
+    registry=REGISTRY,
+)
+
+
+def _sum_of(name: str, text: str) -> Counter:
+    return Counter(f"featureplane_materialization_{name}", text, _OF_A_VIEW, registry=REGISTRY)
+
+
+# By the field of a run that they are the sum of. What is not known of a run (see `history.Run`) adds nothing.
+RUN_SUMS = {
+    "rows_read": _sum_of("rows_read", "Rows that runs read in their windows."),
+    "rows_written": _sum_of("rows_written", "Rows that runs wrote."),
+    "rows_skipped": _sum_of("rows_skipped", "Rows that runs left out: something newer is stored."),
+    "rows_rejected": _sum_of("rows_rejected", "Rows that runs left out: a check or a type refused them."),
+    "rows_late": _sum_of("rows_late", "Rows that came later than a window reached back."),
+    "bytes_written": _sum_of("bytes_written", "Bytes that runs sent to the online store."),
+}
+_OF_RUNS = (RUN_SECONDS, LAST_RUN_SECONDS, RUNS, *RUN_SUMS.values())
+# The views of each project that any of these has a series of.
+_measured: dict[str, set[str]] = {}
+
 
 def metrics_label(key: tuple[str, str]) -> str:
     """A project's label: namespace and name, for each namespace may have its `feast`."""
     return f"{key[0]}/{key[1]}"
 
 
+def count_runs(project: str, ended: Iterable[Run]) -> None:
+    """Add runs that ended, each of them once (see `tally`)."""
+    for run in ended:
+        _measured.setdefault(project, set()).add(run.view)
+        RUN_SECONDS.labels(project, run.view).observe(run.seconds)
+        RUNS.labels(project, run.view, "success" if run.result == SUCCEEDED else "failure").inc()
+        for name, counter in RUN_SUMS.items():
+            counter.labels(project, run.view).inc(getattr(run, name) or 0)
+
+
+def show_newest_run(project: str, run: Run) -> None:
+    """Tell how long a view's newest run took, also one of before this process."""
+    _measured.setdefault(project, set()).add(run.view)
+    LAST_RUN_SECONDS.labels(project, run.view).set(run.seconds)
+
+
+def keep_views(project: str, views: Collection[str]) -> None:
+    """Drop the series of runs of all other views of the project: they are gone."""
+    for view in _measured.get(project, set()).difference(views):
+        _measured[project].discard(view)
+        for metric in _OF_RUNS:
+            metric.remove_by_labels({"project": project, "feature_view": view})
+
+
 def forget(project: str) -> None:
     """Drop the series of a project that is gone."""
-    for metric in (RECONCILES, RECONCILE_SECONDS, ERRORS, VIEWS, REGISTRY_WRITES, WRITER_BUSY, NEWEST_EVENT):
+    _measured.pop(project, None)
+    for metric in (
+        RECONCILES, RECONCILE_SECONDS, ERRORS, VIEWS, REGISTRY_WRITES, WRITER_BUSY, NEWEST_EVENT, *_OF_RUNS
+    ):  # fmt: skip
         metric.remove_by_labels({"project": project})

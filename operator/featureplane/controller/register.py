@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from featureplane.controller.metrics import REGISTRY_WRITES, WRITER_BUSY, metrics_label
+from featureplane.controller.tally import Tally
 from featureplane.errors import FeatureplaneError, Fenced
 from featureplane.materialization import history, outlook
 from featureplane.model.feast_project import FeastProject
@@ -50,13 +51,17 @@ class Brought:
 
 @dataclass(frozen=True)
 class Looked:
-    """What the run history says: new runs by view, who waits for a first run, and what is due to be purged."""
+    """What the run history says: new runs by view, who waits for a first run, and what is due to be purged.
+
+    `runs` may have a run again, for a status that was not written; `ended` has each once.
+    """
 
     runs: Mapping[str, Sequence[history.Run]]
     waiting: Mapping[str, outlook.Waiting]
     purges: outlook.Purges
     # Feast was not told of all of them.
     has_unfolded: bool = False
+    ended: Sequence[history.Run] = ()
 
 
 class Register:
@@ -76,6 +81,7 @@ class Register:
         # Nothing was read yet, or somebody may have written since.
         self._is_stale = True
         self._last_run = 0
+        self._tally = Tally()
         self._used = time.monotonic()
         self._fenced_at: float | None = None
         self.busy_since: float | None = None
@@ -264,7 +270,9 @@ class Register:
     def _look(self, unseen: Collection[str]) -> Looked:
         with begin(self._engine, self.stores.postgres) as connection:
             if not catalogue.has_schema(connection):
+                self._tally.take({})
                 return Looked({}, {}, outlook.Purges())
+            ended = outlook.ended_since(connection, self._name, self._tally.newest)
             newest, runs = outlook.runs_since(connection, self._name, self._last_run, unseen)
             looked = Looked(
                 runs,
@@ -273,7 +281,7 @@ class Register:
                 outlook.has_unfolded(connection, self._name),
             )
         self._last_run = newest
-        return looked
+        return replace(looked, ended=self._tally.take(ended))
 
 
 def _told(project: FeastProject) -> tuple[object, ...]:

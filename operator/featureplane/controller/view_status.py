@@ -184,7 +184,9 @@ def _run(run: Run) -> dict[str, Any]:
         "window": f"{time(run.window_start.astimezone(UTC))}/{time(run.window_end.astimezone(UTC))}",
         "startTime": time(run.started_at.astimezone(UTC)),
         "completionTime": time(run.finished_at.astimezone(UTC)),
+        "rowsRead": run.rows_read,
         "rowsWritten": run.rows_written,
+        "rejected": run.rows_rejected,
         "result": run.result,
         "message": run.message[:_LONGEST_RUN_MESSAGE],
     }

@@ -127,3 +127,11 @@ def test_a_status_is_what_the_crd_takes():
         status, _ = view_status(item(), known, NOW)
         jsonschema.validate(status, schema)
         assert set(status) <= set(schema["properties"])
+
+
+def test_a_run_s_rows_are_in_the_status_as_far_as_they_are_known():
+    counted, _ = view_status(item(), facts(runs=[a_run(rows_read=12, rows_rejected=0)]), NOW)
+    found = counted["runs"][0]
+    assert (found["rowsRead"], found["rowsWritten"], found["rejected"]) == (12, 7, 0)
+    unknown, _ = view_status(item(), facts(runs=[a_run(result="Failed", rows_written=None)]), NOW)
+    assert not {"rowsRead", "rowsWritten", "rejected"} & set(unknown["runs"][0])
