@@ -1,6 +1,7 @@
 """Whatever a user gets wrong before a store is asked: one clear text on standard error, status 2, never a traceback."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,15 @@ def test_a_full_disk_is_no_traceback(place, files):
     write_trips(files / "trips.parquet")
     ran = place("validate", "files", "--data-root", "files", prefix=["sh", "-c", 'exec "$@" >/dev/full', "sh"])
     assert (ran.status, ran.err) == (2, "the system refused: [Errno 28] No space left on device\n")
+
+
+def test_the_operator_does_not_load_what_only_other_commands_need():
+    """It lives for weeks, and that would be a third of its memory."""
+    program = (
+        "import sys; sys.argv = ['featureplane', 'operator', '--help']\n"
+        "from featureplane.cli.main import main\n"
+        "try: main()\n"
+        "finally: print(sorted(set(sys.modules) & {'numpy', 'pyarrow', 'redis'}), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"

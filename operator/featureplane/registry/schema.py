@@ -4,8 +4,6 @@
 it. A migration only adds and raises `readable_from` a release later, so that one release of skew is always allowed.
 """
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.schema import CreateSchema
 
@@ -32,6 +30,10 @@ def migrate(engine: Engine, address: PostgresAddress) -> None:
         connection.execute(CreateSchema(names.SCHEMA, if_not_exists=True))
         if is_current(connection):  # another process migrated while this one waited
             return
+        # Only who migrates needs it, which happens once in a database's life.
+        from alembic import command
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", "featureplane.registry:migrations")
         config.attributes["connection"] = connection
