@@ -32,7 +32,8 @@ async def start_jobs(
     jobs = [child for child in world.inventory.children_of(project) if child.kind == "Job"]
     views = sorted(view.feast_name for view in verdict.declarations.views if _wants_first_run(view))
     waiting = {name: looked.waiting[name] for name in views if name in looked.waiting}
-    left = [name for name in waiting if not _is_covered(name, waiting[name], jobs)]
+    covered = _covered(jobs)
+    left = [name for name in waiting if covered.get(name, -1) < waiting[name].seq]
     manifests = [
         _first_run(context, left[start : start + _MOST_VIEWS], waiting) for start in range(0, len(left), _MOST_VIEWS)
     ]
@@ -61,14 +62,15 @@ def _wants_first_run(view: FeatureView) -> bool:
     return own.initial and own.schedule != NEVER and view.spec.online and not view.spec.suspend
 
 
-def _is_covered(view: str, waiting: Waiting, jobs: Iterable[Child]) -> bool:
-    """Whether a Job for this view was made since it began to wait."""
-    return any(
-        _purpose(job) == INITIAL
-        and view in job.annotations.get(names.ANNOTATION_VIEWS, "").split(",")
-        and int(job.annotations.get(names.ANNOTATION_CHANGE, "0")) >= waiting.seq
-        for job in jobs
-    )
+def _covered(jobs: Iterable[Child]) -> dict[str, int]:
+    """The newest change of each view that a Job was made for: one that began to wait later has none yet."""
+    covered: dict[str, int] = {}
+    for job in jobs:
+        if _purpose(job) == INITIAL:
+            change = int(job.annotations.get(names.ANNOTATION_CHANGE, "0"))
+            for view in job.annotations.get(names.ANNOTATION_VIEWS, "").split(","):
+                covered[view] = max(covered.get(view, change), change)
+    return covered
 
 
 def _purpose(job: Child) -> str | None:

@@ -96,7 +96,7 @@ def compare(
             changes.append(
                 Change("change", definition, fields, tuple(_effects_of_changing(known, definition, registered)))
             )
-        elif definition.key not in registered.owned - registered.drifted or definition.owner != known.owner:
+        elif definition.key not in registered.noted or definition.owner != known.owner:
             adopted.append(definition)
     changes += _dependents(changes, wanted)
     removals, kept = _removals(wanted, registered, prune=prune, retain=retain)
@@ -152,6 +152,8 @@ def _features_in_use(
     if definition.kind != "feature_view" or known is None:
         return
     gone = _by_name(known.spec["features"]).keys() - _by_name(definition.spec["features"]).keys()
+    if not gone:
+        return
     for key, service in registered.definitions.items():
         if key[0] == "feature_service" and key not in wanted:
             view = _by_name(service.spec["views"]).get(definition.name, {"features": ()})

@@ -38,6 +38,11 @@ class Registered:
     lost: Mapping[Key, Definition] = field(default_factory=dict)
 
     @cached_property
+    def noted(self) -> frozenset[Key]:
+        """Ours whose row in Feast says what our note says."""
+        return self.owned - self.drifted
+
+    @cached_property
     def foreign_names(self) -> Mapping[tuple[str, str], str]:
         """Why each foreign object is none of ours, by the kind that shares its names and its name."""
         return {(shared_names(item.kind), item.name): item.why for item in self.foreign}

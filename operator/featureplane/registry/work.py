@@ -48,7 +48,7 @@ class Written:
     def already(self, item: Definition) -> bool:
         """Whether Feast's row and our note of it say just this."""
         known = self._before.definitions.get(item.key)
-        noted = item.key in self._before.owned - self._before.drifted
+        noted = item.key in self._before.noted
         return noted and known is not None and known.digest == item.digest and not self.by_feast(item)
 
 
