@@ -1,7 +1,8 @@
 """kopf, set up so that a watch that goes silent is noticed and nothing is written that we did not decide to write."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import repeat
+from typing import Any
 
 import kopf
 
@@ -21,6 +22,19 @@ class _ForEver:
         yield from repeat(10)
 
 
+class _NothingKept(kopf.DiffBaseStorage):
+    """kopf copies each object, and that again, to tell handlers what changed in it; ours are told of events alone."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        pass
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        pass
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Settings for `kopf.operator`."""
     settings = kopf.OperatorSettings()
@@ -37,6 +51,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = _NothingKept()
     # A worker for each object lives on for this long: five thousand of them need not.
     settings.queueing.idle_timeout = 0.2
     return settings
