@@ -233,3 +233,11 @@ def test_what_the_api_server_and_other_tools_add_is_accepted():
 )
 def test_other_metadata_is_refused(metadata, problem):
     assert problems_in(a_feature_view(metadata=metadata)) == [problem]
+
+
+def test_a_changed_copy_of_a_model_changes_what_no_other_was_given():
+    one, other = (FeatureView.model_validate(a_feature_view()) for _ in range(2))
+    before = set(other.spec.model_fields_set)
+    copy = one.spec.model_copy(update={"suspend": True})
+    assert "suspend" in copy.model_fields_set
+    assert other.spec.model_fields_set == before

@@ -7,6 +7,7 @@ Feast's own, type by type.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -80,8 +81,9 @@ class FeatureType:
         return f"{'STRUCT' if self.of.name == 'Struct' else SCALARS[self.of.name]}_{suffix}"
 
 
+@lru_cache(4096)
 def parse_type(text: str) -> FeatureType:
-    """Read one type. Raises ValueError with what is wrong and what to write."""
+    """Read one type; thousands of features share a few. Raises ValueError with what is wrong and what to write."""
     if len(text) > LONGEST_SPELLING:
         raise ValueError(f"is longer than {LONGEST_SPELLING} characters; shorten it, or use Json")
     tokens = [
