@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, String, column, inspect, select, table, tuple_
+from sqlalchemy import Connection, LargeBinary, Select, String, column, inspect, select, table, tuple_
 
 from featureplane import names
 from featureplane.registry import protos, tables
@@ -33,6 +33,8 @@ _OTHER_VIEWS = {
 }
 # A statement has at most 65,535 parameters; long before, reading everything is as fast.
 _MOST_KEYS = 2000
+# Of a whole table as many rows are here at a time.
+_ROWS = 500
 
 
 def read(connection: Connection, project: str, only: Collection[Key] | None = None) -> Registered:
@@ -100,7 +102,12 @@ def _rows(
         statement = statement.where(feasts.c.project_id == project)
     if only is not None:
         statement = statement.where(feasts.c[id_column].in_(only))
-    return connection.execute(statement)
+    return _executed(connection, statement, whole=only is None)
+
+
+def _executed(connection: Connection, statement: Select[Any], *, whole: bool) -> Iterable[Any]:
+    """The rows; of a whole table, a cursor in the database holds those that are not looked at yet."""
+    return connection.execute(statement.execution_options(yield_per=_ROWS) if whole else statement)
 
 
 def has_schema(connection: Connection) -> bool:
@@ -112,11 +119,13 @@ class _Note:
     """Our own row of an object that Featureplane registered."""
 
     digest: str
-    body: dict[str, Any]
+    # JSON: most of it is what Feast's row says, too, and of thousands is not wanted a second time.
+    body: str
     owner: str
 
     def definition(self, key: Key) -> Definition:
-        return Definition(*key, self.body["spec"], self.body["extras"], self.owner)
+        body = json.loads(self.body)
+        return Definition(*key, body["spec"], body["extras"], self.owner)
 
 
 def _ours(connection: Connection, project: str, only: Collection[Key] | None) -> dict[Key, _Note]:
@@ -124,12 +133,12 @@ def _ours(connection: Connection, project: str, only: Collection[Key] | None) ->
     statement = select(tables.definitions).where(columns.project == project)
     if only is not None:
         statement = statement.where(tuple_(columns.kind, columns.name).in_(only))
-    rows = connection.execute(statement)
-    return {(row.kind, row.name): _Note(row.digest, json.loads(row.body), row.owner) for row in rows}
+    rows = _executed(connection, statement, whole=only is None)
+    return {(row.kind, row.name): _Note(row.digest, row.body, row.owner) for row in rows}
 
 
 def _with_extras(item: Definition, note: _Note | None) -> Definition:
-    return replace(item, extras=note.body["extras"], owner=note.owner) if note else item
+    return replace(item, extras=json.loads(note.body)["extras"], owner=note.owner) if note else item
 
 
 def _tombstones(connection: Connection, project: str) -> dict[tuple[str, str], str]:
