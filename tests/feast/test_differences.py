@@ -9,6 +9,7 @@ import pytest
 from world import World
 
 from factories import Object, a_feature, a_feature_view, a_postgres_source, a_project, a_service, a_source, an_entity
+from featureplane.registry import writer as writer_module
 from featureplane.rendering.definitions import Key
 
 VIEW = ("feature_view", "commodity_prices")
@@ -243,3 +244,19 @@ def test_a_project_with_other_engines_than_this_machine_has_is_registered(world:
     writer = world.writer(world.declarations(project).project)
     writer.apply(world.plan(project, a_feature_view()))
     assert world.plan(project, a_feature_view()).is_empty
+
+
+def test_a_plan_of_many_requests_is_written_as_a_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source that changes and the view that holds a copy of it may stand in different requests."""
+    kept = [a_feature_view(f"v{number}") for number in range(4)]
+    world.apply(*kept, a_feature_view("gone"))
+    monkeypatch.setattr(writer_module, "_MOST_AT_ONCE", 2)
+    changed = [a_feature_view(f"v{number}", source=a_source(file={"path": "other.parquet"})) for number in range(4)]
+    plan = world.plan(*changed, a_feature_view("new"), prune=True)
+    told: list[tuple[int, int]] = []
+    done = world.the_writer.apply(plan, lambda *numbers: told.append(numbers))
+    assert done == {"written": 10, "removed": 2, "adopted": 0}
+    assert told == sorted(told)
+    assert told[-1] == (12, 12)
+    assert world.plan(*changed, a_feature_view("new"), prune=True).changes == ()
+    world.assert_nothing_is_half_done()

@@ -4,7 +4,7 @@ A project's newest writer is the only one that can write: opening takes the epoc
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -14,12 +14,15 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from featureplane.errors import FeatureplaneError, PlanRefused, RegistryError
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry.channel import Child
-from featureplane.registry.plan import Plan, closure
+from featureplane.registry.plan import Change, Plan, closure
 from featureplane.rendering.definitions import Definition
 from featureplane.rendering.repo import feature_store
 from featureplane.settings import Stores, child_environment
 
 OnProgress = Callable[[int, int], None]
+
+# Objects of one request: tens of thousands in one would be most of what either process ever holds in memory.
+_MOST_AT_ONCE = 500
 
 
 @dataclass
@@ -66,17 +69,16 @@ class Writer:
         """
         if plan.refused:
             raise PlanRefused(plan.refused)
-        if not plan.changes and not plan.adopted:
-            return {"written": 0, "removed": 0, "adopted": 0}
-        written = [change for change in plan.changes if change.action != "remove"]
-        request = {
-            "op": "apply",
-            "changes": [{"action": change.action, "definition": _row(change.definition)} for change in written],
-            "removed": [_row(change.definition) for change in plan.changes if change.action == "remove"],
-            "adopted": [_row(item) for item in plan.adopted],
-            "context": [_row(item) for item in closure(plan.context, [change.definition for change in written])],
-        }
-        return self._asked(request, lambda message: on_progress(message["done"], message["total"]))
+        work: list[Change | Definition] = [*plan.changes, *plan.adopted]
+        counts = {"written": 0, "removed": 0, "adopted": 0}
+        for start in range(0, len(work), _MOST_AT_ONCE):
+
+            def tell(message: Mapping[str, Any], done: int = start) -> None:
+                on_progress(done + message["done"], len(plan.changes))
+
+            answer = self._asked(_request(plan, work[start : start + _MOST_AT_ONCE]), tell)
+            counts = {name: count + answer[name] for name, count in counts.items()}
+        return counts
 
     def fold(self) -> int:
         """Tell Feast's registry of the windows materialized since the last time; returns how many."""
@@ -128,6 +130,20 @@ class Writer:
             raise
         self._child = child
         return child
+
+
+def _request(plan: Plan, part: Sequence[Change | Definition]) -> dict[str, Any]:
+    """The part of a plan, changes and what is only to be noted, with all that it refers to."""
+    changes = [item for item in part if isinstance(item, Change)]
+    written = {change.key: change for change in changes if change.action != "remove"}
+    needed = closure(plan.context, [change.definition for change in written.values()])
+    return {
+        "op": "apply",
+        "changes": [{"action": change.action, "definition": _row(change.definition)} for change in written.values()],
+        "removed": [_row(change.definition) for change in changes if change.action == "remove"],
+        "adopted": [_row(item) for item in part if isinstance(item, Definition)],
+        "context": [_row(item) for item in needed if item.key not in written],
+    }
 
 
 def _log() -> TextIO | None:

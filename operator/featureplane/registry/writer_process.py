@@ -119,12 +119,12 @@ class Session:
         return module.build  # type: ignore[no-any-return]
 
     def apply(self, request: Message, progress: Progress) -> Message:
-        """Write changed objects, then remove; `context` are the definitions that they refer to."""
+        """Write changed objects, then remove; `context` are the unchanged definitions that they refer to."""
         self.refuse_code()
         changes = [(row["action"], _definition(row["definition"])) for row in request["changes"]]
         adopted = [_definition(row) for row in request["adopted"]]
         removals = [_definition(row) for row in request["removed"]]
-        context = {item.key: item for item in map(_definition, request["context"])}
+        context = {item.key: item for item in (*map(_definition, request["context"]), *(item for _, item in changes))}
         keys = {item.key for item in (*closure(context, [item for _, item in changes]), *removals, *adopted)}
         with begin(self.engine, self.address) as connection:
             before = catalogue.read(connection, self.project, keys)
@@ -132,7 +132,6 @@ class Session:
         # A repeated request finds done what the first one did before it broke off.
         left = [(ledger.action_of(action, item, before), item) for action, item in changes if not written.already(item)]
         removed = [item for item in removals if item.key in before.definitions or item.key in before.owned]
-        objects = self._objects(context, [item for _, item in left])
         total = len(changes) + len(removals)
         done = total - len(left) - len(removed)
         for batch in batches(left):
@@ -140,7 +139,7 @@ class Session:
             with self.transaction() as connection:
                 for name in written.replaced(items):
                     self.store.registry.delete_data_source(name, self.project)
-                self._apply(connection, [item for item in items if written.by_feast(item)], objects, context)
+                self._apply(connection, [item for item in items if written.by_feast(item)], context)
                 ledger.record(connection, self.project, self.epoch, batch)
                 ledger.schedule_purges(connection, self.project, before, items, [], self.purge_after)
             done += len(batch)
@@ -166,12 +165,12 @@ class Session:
         self,
         connection: Connection,
         items: Sequence[Definition],
-        objects: Mapping[Key, Any],
         context: Mapping[Key, Definition],
     ) -> None:
         """Let Feast write the objects, then compare the registry with what was asked for."""
         if not items:
             return
+        objects = self._objects(context, items)
         self.store.apply([objects[item.key] for item in items], partial=True)
         keys = [item.key for item in closure(context, items)]
         for _ in range(_ROUNDS):
