@@ -29,6 +29,9 @@ DELETED = "DELETED"
 ASKED = "asked for"
 
 
+_compact = json.JSONEncoder(separators=(",", ":"))
+
+
 @dataclass(slots=True)
 class Item:
     """One custom resource: what users declared, and the status that is written on it.
@@ -73,7 +76,7 @@ class Item:
 
     @status.setter
     def status(self, status: Mapping[str, Any]) -> None:
-        self._status = json.dumps(status, separators=(",", ":")).encode()
+        self._status = _compact.encode(status).encode()
 
     @property
     def has_runs(self) -> bool:

@@ -63,19 +63,18 @@ class _Statuses:
 def _statuses(world: World, told: Told, now: datetime) -> _Statuses:
     project = told.verdict.declarations.project
     views: dict[str, tuple[Mapping[str, Any], bool]] = {}
-    written: list[tuple[Item, Status, Sequence[Condition]]] = []
+    changed: list[tuple[Item, Status, Sequence[Condition]]] = []
     stale: list[datetime] = []
     for item in told.seen.views:
         status, conditions = view_status(item, _facts(told, item, project), now)
         views[item.owner] = (status, is_suspended(item))
-        written.append((item, status, conditions))
+        changed += [(item, status, conditions)] if status != item.status else []
         due = stale_at(item, project, status.get("runs") or ())
         stale += [due] if due is not None and due > now else []
-    written += [(item, *_service(told, item, now)) for item in told.seen.services]
-    if told.seen.project:
-        written.append((told.seen.project, *_project(world, told, views, now)))
+    others = [(item, *_service(told, item, now)) for item in told.seen.services]
+    others += [(told.seen.project, *_project(world, told, views, now))] if told.seen.project else []
+    changed += [each for each in others if each[1] != each[0].status]
     _measure(told, views)
-    changed = [each for each in written if each[1] != each[0].status]
     return _Statuses(changed, min(stale, default=None))
 
 

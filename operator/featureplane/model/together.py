@@ -106,6 +106,8 @@ class Together:
     def _entity_problems(self, view: Declared[FeatureView]) -> Iterator[Problem]:
         for index, entity in enumerate(view.object.spec.entities):
             other_view, other = self._entities.get(entity.name, (view, entity))
+            if entity == other:
+                continue
             for attribute, alias in _ENTITY_FIELDS:
                 mine, theirs = getattr(entity, attribute), getattr(other, attribute)
                 if mine == theirs or (attribute in _DEFERRING and not (mine and theirs)):

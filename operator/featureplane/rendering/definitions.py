@@ -59,7 +59,10 @@ class Definition:
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no white space, and nothing but ASCII: the same value, the same bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _canonical.encode(value)
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any) -> str:
