@@ -91,7 +91,7 @@ class Session:
                 **self.feature_store,
                 "registry": registry,
                 "online_store": None,
-                "offline_store": {"type": "file"},
+                "offline_store": {"type": "featureplane.plugins.nothing.NothingOfflineStore"},
                 "batch_engine": {"type": "local"},
                 "auth": {"type": "no_auth"},
             }
