@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from factories import Object, a_feature, a_feature_view, a_project, a_source
 from featureplane.materialization import history, lock
 from featureplane.materialization.history import FAILED, MANUAL, SUCCEEDED, Run, insert_run, prune, succeeded_in
 from featureplane.materialization.run import Materializer, Progress, materializer
-from featureplane.materialization.shares import share_of
+from featureplane.materialization.shards import views_of_shard
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.registry.database import begin
 from featureplane.settings import child_environment
@@ -246,7 +247,7 @@ class TestOneAtATime:
         assert (prices(world), world.query("SELECT 1 FROM featureplane.runs")) == ([], [])
 
     def test_whatever_a_library_raises_about_one_view_is_its_failure(
-        self, world: World, engine: Materializer, monkeypatch: pytest.MonkeyPatch
+        self, engine: Materializer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(*_: Any) -> Any:
             raise MemoryError("a column is too large\nand more")
@@ -332,7 +333,119 @@ def a_run(view: str, ended: datetime, result: Any = SUCCEEDED, job: str = "job-1
     return Run(view, job, ended - HOUR, ended, ended - timedelta(seconds=seconds), ended, result)
 
 
+class TestInterruption:
+    def stop(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        def interrupted(*_: Any) -> Any:
+            raise SystemExit(143)
+
+        monkeypatch.setattr(f"featureplane.materialization.run.{name}", interrupted)
+
+    def test_a_view_that_was_under_way_is_noted(
+        self, world: World, engine: Materializer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.stop(monkeypatch, "copy")
+        with pytest.raises(SystemExit):
+            engine.run([task()])
+        assert world.query("SELECT result, message FROM featureplane.runs") == [(FAILED, "interrupted")]
+
+    def test_so_is_each_of_a_group(
+        self, world: World, engine: Materializer, project: Object, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.apply(project, a_feature_view(), a_feature_view("other"))
+        self.stop(monkeypatch, "copy_together")
+        with pytest.raises(SystemExit):
+            engine.run([task(), task("other")])
+        assert world.query("SELECT view, message FROM featureplane.runs ORDER BY view") == [
+            ("commodity_prices", "interrupted"), ("other", "interrupted"),
+        ]  # fmt: skip
+
+
+class TestAnEmptiedOrSilentRedis:
+    def test_a_copy_begins_anew_when_the_server_lost_what_it_confirmed(
+        self, world: World, engine: Materializer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from featureplane.errors import ServerReplaced
+        from featureplane.materialization.writing.writer import Writer
+
+        flush = Writer.flush
+        failures = iter([ServerReplaced("another"), ServerReplaced("another")])
+
+        def fail(writer: Writer) -> None:
+            flush(writer)
+            for failure in failures:
+                world.redis.flushdb()
+                raise failure
+
+        monkeypatch.setattr(Writer, "flush", fail)
+        (run,) = engine.run([task()])
+        assert (run.result, run.rows_written, prices(world)) == (SUCCEEDED, 3, [1.0, 2.0, 3.0])
+
+    def test_views_after_the_first_do_not_wait_as_long(
+        self, world: World, project: Object, lake: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("featureplane.materialization.run._AFTER_AN_OUTAGE", 0.1)
+        other = a_feature_view("other", push={"enabled": True})
+        world.apply(project, a_feature_view(), other)
+        nobody = replace(world.stores, redis=replace(world.stores.redis, port=1))
+        waited: list[float] = []
+        from featureplane.materialization import run as running
+
+        def impatient(view: Any, source: Any, online: Any, options: Any, watch: Any) -> Any:
+            waited.append(options.patience)
+            return copy(view, source, online, replace(options, patience=min(options.patience, 0.3)), watch)
+
+        copy = running.copy
+        monkeypatch.setattr(running, "copy", impatient)
+        with materializer(world.declarations(project, a_feature_view()).project, nobody, lake) as made:
+            runs = made.run([task(), task("other")])
+        assert [run.result for run in runs] == [FAILED, FAILED]
+        assert waited == [60.0, 0.1]
+
+
+class TestExpiry:
+    def test_a_ttl_that_goes_takes_the_expiry_of_its_rows_with_it(
+        self, world: World, engine: Materializer, project: Object, lake: Path
+    ) -> None:
+        now = datetime.now(UTC)
+        write(lake, [1.0], now - HOUR)
+        world.apply(project, a_feature_view(ttl="1d"))
+        engine.run([task(end=now)])
+        (key,) = world.redis.scan_iter()
+        expires = world.redis.pttl(key) > 0
+        fields_expire = world.redis.info("server")["redis_version"] >= "7.4"
+        assert expires is not fields_expire
+        world.apply(project, a_feature_view())
+        engine.run([task(end=now)])
+        assert world.redis.pttl(key) == -1
+
+
+class TestKeys:
+    def test_a_row_without_a_whole_number_for_its_key_is_no_other_entitys(
+        self, world: World, project: Object, lake: Path, engine: Materializer
+    ) -> None:
+        """pandas makes doubles of whole numbers where some are missing."""
+        entity = {"name": "shop", "joinKey": "shop_id", "type": "Int64"}
+        source = a_source(file={"path": "shops.parquet"})
+        world.apply(project, a_feature_view("shops", entities=[entity], source=source))
+        rows = {
+            "event_timestamp": [NOON - HOUR, NOON - HOUR / 2, NOON - HOUR / 2],
+            "shop_id": [0.0, float("nan"), 1.5],
+            "price": [42.0, -1.0, -2.0],
+        }
+        pd.DataFrame(rows).to_parquet(lake / "shops.parquet")
+        (run,) = engine.run([task("shops")])
+        assert (run.result, run.rows_written, run.rows_rejected) == (SUCCEEDED, 1, 1)
+        (key,) = world.redis.scan_iter()
+        assert b"\x00" * 8 in key
+
+
 class TestHistory:
+    def test_a_run_is_noted_once_however_often_it_is_told(self, world: World) -> None:
+        run = a_run("a", datetime.now(UTC))
+        note(world, run, run)
+        note(world, replace(run, message="a \0 and \ud800"))
+        assert world.query("SELECT count(*) FROM featureplane.runs") == [(1,)]
+
     def test_old_runs_go_but_for_the_watermarks_and_what_feast_was_not_told(self, world: World) -> None:
         long_ago = datetime.now(UTC) - history.KEPT - timedelta(days=9)
         day = timedelta(days=1)
@@ -367,7 +480,7 @@ class TestHistory:
 class TestShares:
     def shares(self, world: World, job: str, views: list[str], of: int = 2) -> list[set[str]]:
         with begin(world.engine, world.stores.postgres) as connection:
-            return [set(share_of(connection, PROJECT, job, views, share, of)) for share in range(of)]
+            return [set(views_of_shard(connection, PROJECT, job, views, share, of)) for share in range(of)]
 
     def test_views_are_spread_by_how_long_their_last_run_took(self, world: World) -> None:
         now = datetime.now(UTC)

@@ -73,7 +73,7 @@ def materialize(
         raise FeatureplaneError("--initial copies all rows within the ttl; leave --window out, or --initial")
     # A source that is missing fails its own view and no other.
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
-    shares = _shares(shard, workspace.settings)
+    shards = _shards(shard, workspace.settings)
     _refuse_schedule(workspace, schedule)
     span, names = _span(window), view or []
     declared = None if from_registry else _declared(workspace, names)
@@ -86,7 +86,7 @@ def materialize(
             missing = [item.name for item in declared if item.name not in known.features]
             if missing:
                 raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
-        chosen = _mine(workspace, stores, shares, [
+        chosen = _mine(workspace, stores, shards, [
             item for item in candidates if schedule in {None, item.extras["schedule"]}
         ])  # fmt: skip
         by_hand = [item for item in chosen if names or _runs_by_itself(item)]
@@ -120,7 +120,7 @@ def _span(window: str | None) -> timedelta | None:
         raise FeatureplaneError(f"--window {window!r} {error}") from error
 
 
-def _shares(shard: str | None, settings: Settings) -> tuple[int, int]:
+def _shards(shard: str | None, settings: Settings) -> tuple[int, int]:
     """Which part of the views this run has, and of how many: the option's, else that of an Indexed Job's pod."""
     if shard is None:
         return settings.shard, settings.shards
@@ -131,14 +131,14 @@ def _shares(shard: str | None, settings: Settings) -> tuple[int, int]:
 
 
 def _mine(
-    workspace: Workspace, stores: Stores, shares: tuple[int, int], views: Sequence[Definition]
+    workspace: Workspace, stores: Stores, shards: tuple[int, int], views: Sequence[Definition]
 ) -> list[Definition]:
     """The views of this run's part that its Job has not copied yet."""
-    share, of = shares
+    part, of = shards
     job = workspace.settings.job
     if not views or not job:
-        return [item for item in views if in_part(item.name, share, of)]
-    left = what_is_left(workspace, stores, job, [item.name for item in views], share, of)
+        return [item for item in views if in_part(item.name, part, of)]
+    left = what_is_left(workspace, stores, job, [item.name for item in views], part, of)
     return [item for item in views if item.name in left]
 
 

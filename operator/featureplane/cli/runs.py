@@ -9,7 +9,7 @@ from featureplane.cli.console import complain, printable, progress, say, show_ta
 from featureplane.cli.workspace import Workspace
 from featureplane.materialization import history
 from featureplane.materialization.run import Progress, materializer
-from featureplane.materialization.shares import share_of
+from featureplane.materialization.shards import views_of_shard
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.durations import format_duration
 from featureplane.registry import schema
@@ -32,9 +32,9 @@ def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
 
 
 def what_is_left(
-    workspace: Workspace, stores: Stores, job: str, views: Sequence[str], share: int, of: int
+    workspace: Workspace, stores: Stores, job: str, views: Sequence[str], shard: int, of: int
 ) -> frozenset[str]:
-    """The views of a pod's share that its Job has not copied yet: a pod that is tried again does not begin anew."""
+    """The views of a pod's part that its Job has not copied yet: a pod that is tried again does not begin anew."""
     engine = engine_for(stores.postgres)
     try:
         schema.migrate(engine, stores.postgres)
@@ -42,7 +42,7 @@ def what_is_left(
             done = history.succeeded_in(connection, workspace.feast_project, job)
             if of == 1:
                 return frozenset(views) - done
-            return share_of(connection, workspace.feast_project, job, views, share, of) - done
+            return views_of_shard(connection, workspace.feast_project, job, views, shard, of) - done
     finally:
         engine.dispose()
 

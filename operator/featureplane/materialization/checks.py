@@ -5,6 +5,7 @@ its last good values stay.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from featureplane.errors import FeatureplaneError
 from featureplane.materialization.encoding.conforming import Conforming
 from featureplane.rendering.definitions import Json
 
 Mask = NDArray[np.bool_]
 
 _LONGEST_VALUE = 60
+_INT64 = np.iinfo(np.int64)
 # What a message shows of many reasons; all of them are counted.
 _SHOWN = 5
 
@@ -108,25 +111,48 @@ def _checks_of(spec: Json) -> Iterator[_Check]:
         yield _Check("has no value", pc.is_null)
     if "minimum" in spec:
         least = spec["minimum"]
-        yield _Check(f"is below the minimum {least:g}", lambda column: pc.less(column, _bound(least, column)))
+        yield _Check(f"is below the minimum {least:g}", lambda column: _below(column, least))
     if "maximum" in spec:
         most = spec["maximum"]
-        yield _Check(f"is above the maximum {most:g}", lambda column: pc.greater(column, _bound(most, column)))
+        yield _Check(f"is above the maximum {most:g}", lambda column: _above(column, most))
     if "in" in spec:
         allowed = list(spec["in"])
         shown = ", ".join(json.dumps(value, ensure_ascii=False) for value in allowed[:_SHOWN])
         more = ", ..." if len(allowed) > _SHOWN else ""
         yield _Check(f"is none of {shown}{more}", lambda column: _not_among(column, allowed))
     if "pattern" in spec:
-        pattern = spec["pattern"]
+        pattern = _compiled(spec["pattern"])
         yield _Check(
             f"does not match {pattern}", lambda column: pc.invert(pc.match_substring_regex(column, pattern=pattern))
         )
 
 
-def _bound(value: float, column: pa.Array) -> pa.Scalar:
-    """A bound as the column would hold it: 0.3 is another number in single precision than in double."""
-    return pa.scalar(value, column.type if pa.types.is_floating(column.type) else pa.float64())
+def _below(column: pa.Array, bound: float) -> pa.Array:
+    """A bound counts as the column would hold it: 0.3 is another number in single precision than in double, and of
+    whole numbers none lies between two.
+    """
+    if pa.types.is_floating(column.type):
+        return pc.less(column, pa.scalar(bound, column.type))
+    least = math.ceil(bound)
+    return pc.less(column, pa.scalar(max(least, _INT64.min))) if least <= _INT64.max else column.is_valid()
+
+
+def _above(column: pa.Array, bound: float) -> pa.Array:
+    if pa.types.is_floating(column.type):
+        return pc.greater(column, pa.scalar(bound, column.type))
+    most = math.floor(bound)
+    return pc.greater(column, pa.scalar(min(most, _INT64.max))) if most >= _INT64.min else column.is_valid()
+
+
+def _compiled(pattern: str) -> str:
+    """The pattern, which the engine that asks it takes: the model looks at it with another one of RE2's kind."""
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern=pattern)
+    except pa.ArrowInvalid as error:
+        raise FeatureplaneError(
+            f"the pattern {pattern} is not one of RE2's: {error}; write it in another way"
+        ) from error
+    return pattern
 
 
 def _not_among(column: pa.Array, allowed: list[Any]) -> pa.Array:

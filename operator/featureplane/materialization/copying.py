@@ -9,16 +9,17 @@ from typing import Protocol
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError, ServerReplaced, SourceChanged, SourceError
-from featureplane.materialization.ahead import ahead
 from featureplane.materialization.checks import Checks, Rejected
 from featureplane.materialization.encoding.conforming import Conforming, WrongType, conform
 from featureplane.materialization.encoding.encoded import Encoded, Part
 from featureplane.materialization.encoding.encoder import ViewEncoder
 from featureplane.materialization.encoding.ragged import lengths
+from featureplane.materialization.prefetch import prefetched
 from featureplane.materialization.readers.reader import Reader, Seen
 from featureplane.materialization.redis_layout import time_field
 from featureplane.materialization.rows import EVENT_TIME, View
 from featureplane.materialization.writing.expiry import Expiry
+from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import Writer, open_writer
 from featureplane.model.types import FeatureType, parse_type
 from featureplane.settings import RedisAddress
@@ -48,16 +49,18 @@ OpeningOfMany = Callable[[], AbstractContextManager[Source]]
 
 
 @dataclass(frozen=True)
-class Manner:
+class WriteOptions:
     """How a view is written.
 
     `atomic`: others write the view too. `overwrite`: whatever is stored, however new it is, gives way. `expiry`: see
-    the writer; None where no view with these join keys expires.
+    the writer; None where no view with these join keys expires. `patience`: seconds that a store that is away is waited
+    for.
     """
 
     atomic: bool = False
     overwrite: bool = False
     expiry: Expiry | None = None
+    patience: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ class Watch:
     on_rows: Callable[[int], None] = lambda _: None
 
 
-def copy(view: View, opening: Opening, online: RedisAddress, manner: Manner, watch: Watch | None = None) -> Copied:
+def copy(
+    view: View, opening: Opening, online: RedisAddress, options: WriteOptions, watch: Watch | None = None
+) -> Copied:
     """Copy the rows of a view's source.
 
     Raises SourceError, StoreUnavailable, WriteRefused. What was written by then stays, newest event first as ever:
@@ -99,14 +104,18 @@ def copy(view: View, opening: Opening, online: RedisAddress, manner: Manner, wat
             _refuse_too_many_nulls(reader, checks)
             yield _OfOne(reader)
 
-    (copied,) = copy_together([view], checked, online, manner, watch)
+    (copied,) = copy_together([view], checked, online, options, watch)
     if isinstance(copied, FeatureplaneError):
         raise copied
     return copied
 
 
 def copy_together(
-    views: Sequence[View], opening: OpeningOfMany, online: RedisAddress, manner: Manner, watch: Watch | None = None
+    views: Sequence[View],
+    opening: OpeningOfMany,
+    online: RedisAddress,
+    options: WriteOptions,
+    watch: Watch | None = None,
 ) -> list[Copied | FeatureplaneError]:
     """Copy views with the same join keys, each entity with one command. Says of each view what became of it.
 
@@ -114,7 +123,7 @@ def copy_together(
     """
     for left in reversed(range(_BEGINNINGS)):
         try:
-            return _copy(views, opening, online, manner, watch or Watch())
+            return _copy(views, opening, online, options, watch or Watch())
         except (ServerReplaced, SourceChanged):
             if not left:
                 raise
@@ -122,13 +131,19 @@ def copy_together(
 
 
 def _copy(
-    views: Sequence[View], opening: OpeningOfMany, online: RedisAddress, manner: Manner, watch: Watch
+    views: Sequence[View], opening: OpeningOfMany, online: RedisAddress, options: WriteOptions, watch: Watch
 ) -> list[Copied | FeatureplaneError]:
-    shares = [_Share(view) for view in views]
+    shares = [_OfView(view) for view in views]
     with opening() as source:
         with (
-            open_writer(online, atomic=manner.atomic, overwrite=manner.overwrite, expiry=manner.expiry) as writer,
-            ahead(_encoded(source, shares)) as encoded,
+            open_writer(
+                online,
+                atomic=options.atomic,
+                overwrite=options.overwrite,
+                expiry=options.expiry,
+                limits=Limits(patience=options.patience),
+            ) as writer,
+            prefetched(_encoded(source, shares)) as encoded,
         ):
             done = 0
             for rows in encoded:
@@ -139,6 +154,15 @@ def _copy(
             watch.still_held()
             writer.flush()
         return [share.ended(seen, writer) for share, seen in zip(shares, source.counts, strict=True)]
+
+
+def _whole(key: Conforming) -> Conforming:
+    """A join key's column, in which a row without a value is wrong: no entity has it."""
+    if not key.column.null_count:
+        return key
+    missing = key.column.is_null().to_numpy(zero_copy_only=False)
+    wrong = missing if key.wrong is None else missing | key.wrong
+    return Conforming(key.column, wrong, key.why or "is no value that an entity can have")
 
 
 class _OfOne:
@@ -155,13 +179,13 @@ class _OfOne:
         return ([batch] for batch in self._reader.batches())
 
 
-def _encoded(source: Source, shares: Sequence["_Share"]) -> Iterator[Encoded]:
+def _encoded(source: Source, shares: Sequence["_OfView"]) -> Iterator[Encoded]:
     for batches in source.batches():
         parts = [share.part(batch) for share, batch in zip(shares, batches, strict=True)]
         yield Encoded(shares[0].keys(batches[0]), tuple(parts))
 
 
-class _Share:
+class _OfView:
     """One view's part of a copy, and what was seen of it on the way."""
 
     def __init__(self, view: View) -> None:
@@ -177,6 +201,7 @@ class _Share:
     def part(self, batch: pa.RecordBatch) -> Part:
         """The rows that are there and pass every check; the others are noted."""
         columns = {name: self._conform(batch, name, kind) for name, kind in {**self._keys, **self._features}.items()}
+        columns |= {name: _whole(columns[name]) for name in self._keys}
         times = batch.column(EVENT_TIME)
         there = times.is_valid().to_numpy(zero_copy_only=False) if times.null_count else None
         present = self._checks.passing(columns, self._rejected, there)

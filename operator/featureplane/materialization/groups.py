@@ -7,7 +7,7 @@ small files, of which there are often many, and not for large ones.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from featureplane.materialization.manners import Way
+from featureplane.materialization.columnar_views import ColumnarView
 from featureplane.materialization.windows import Task
 
 # Bytes of a view's files up to which it is small, and of all files of a group.
@@ -15,19 +15,19 @@ _SMALL = 64_000_000
 _TOGETHER = 512_000_000
 
 
-def grouped(tasks: Iterable[Task], ways: Mapping[str, Way], repo_path: Path) -> list[list[Task]]:
+def grouped(tasks: Iterable[Task], ways: Mapping[str, ColumnarView], repo_path: Path) -> list[list[Task]]:
     """The tasks in their order, those that go together where the first of them stands."""
     groups: list[list[Task]] = []
-    open_groups: dict[object, tuple[list[Task], int]] = {}
+    open_groups: dict[object, tuple[list[Task] | None, int]] = {}
     for task in tasks:
         way = ways.get(task.view)
         size = _size(way, repo_path) if way else None
         if way is None or size is None or size > _SMALL:
             groups.append([task])
             continue
-        kind = (way.view.keys, way.manner)
-        group, total = open_groups.get(kind, ([], _TOGETHER))
-        if total + size > _TOGETHER or task.view in {other.view for other in group}:
+        kind = (way.view.keys, way.options)
+        group, total = open_groups.get(kind, (None, 0))
+        if group is None or total + size > _TOGETHER or task.view in {other.view for other in group}:
             group, total = [], 0
             groups.append(group)
         group.append(task)
@@ -35,14 +35,15 @@ def grouped(tasks: Iterable[Task], ways: Mapping[str, Way], repo_path: Path) -> 
     return groups
 
 
-def _size(way: Way, repo_path: Path) -> int | None:
+def _size(way: ColumnarView, repo_path: Path) -> int | None:
     """Bytes of a view's files; None where it does not go with others."""
     source = way.view.source
     limits_nulls = any("maxNullFraction" in check for check in way.view.checks.values())
     if source["type"] != "file" or source["format"] != "parquet" or "://" in source["path"] or limits_nulls:
         return None
     try:
-        return sum(file.stat().st_size for file in _files(repo_path, source["path"]))
+        sizes = [file.stat().st_size for file in _files(repo_path, source["path"])]
+        return sum(sizes) if sizes else None
     except (OSError, ValueError):  # the view's own run says what is wrong
         return None
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select
+from sqlalchemy import Connection, Row, delete, func, or_, select
+from sqlalchemy.dialects.postgresql import insert
 
 from featureplane.registry.ledger import ADD, EXTEND
-from featureplane.registry.tables import changes, runs, shares
+from featureplane.registry.tables import changes, runs, shard_assignments
 
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
@@ -43,9 +44,10 @@ class Run:
 
 
 def insert_run(connection: Connection, project: str, run: Run) -> None:
-    """Add one run to the history."""
+    """Add one run to the history; nothing happens where it is there, as after an answer that was lost."""
     connection.execute(
-        insert(runs).values(
+        insert(runs)
+        .values(
             project=project,
             view=run.view,
             job=run.job,
@@ -61,8 +63,9 @@ def insert_run(connection: Connection, project: str, run: Run) -> None:
             bytes_written=run.bytes_written,
             max_event_time=run.max_event_time,
             result=run.result,
-            message=run.message,
+            message=run.message.replace("\0", " ").encode(errors="replace").decode(),
         )
+        .on_conflict_do_nothing(index_elements=["project", "view", "job", "started_at"])
     )
 
 
@@ -121,4 +124,5 @@ def prune(connection: Connection, project: str) -> None:
     old = runs.c.finished_at < func.now() - KEPT
     told = or_(runs.c.folded, runs.c.result != SUCCEEDED)
     connection.execute(delete(runs).where(runs.c.project == project, old, told, runs.c.id.not_in(newest)))
-    connection.execute(delete(shares).where(shares.c.project == project, shares.c.at < func.now() - KEPT))
+    assigned = shard_assignments.c
+    connection.execute(delete(shard_assignments).where(assigned.project == project, assigned.at < func.now() - KEPT))

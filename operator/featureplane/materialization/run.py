@@ -1,8 +1,9 @@
 """One run: tasks to rows in the online store, a row of history for each. A view that fails stops no other."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,13 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from featureplane.errors import FeatureplaneError, StoreUnavailable
-from featureplane.materialization import lock
-from featureplane.materialization.copying import Copied, Watch, copy, copy_together
+from featureplane.errors import FeatureplaneError, StoreUnavailable, WriteRefused
+from featureplane.materialization import expiring, lock
+from featureplane.materialization.columnar_views import ColumnarView, columnar_views, that_expire
+from featureplane.materialization.copying import Copied, Watch, WriteOptions, copy, copy_together
 from featureplane.materialization.feast_child import FeastChild
 from featureplane.materialization.groups import grouped
 from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, prune
-from featureplane.materialization.manners import Way, ways
 from featureplane.materialization.readers.opening import open_joined, open_reader
 from featureplane.materialization.readers.reader import BATCH_ROWS
 from featureplane.materialization.rows import Window
@@ -27,11 +28,14 @@ from featureplane.registry import catalogue
 from featureplane.registry.database import begin, engine_for
 from featureplane.settings import PostgresAddress, Stores
 
+logger = logging.getLogger(__name__)
+
 _LONGEST_MESSAGE = 1000
 _LEAST_ROWS = 250
 # How long a run waits for another run on a view, when all else is done, and for a registry that is away to note a run.
 _WAIT_FOR_OTHERS = 60.0
 _WAIT_FOR_REGISTRY = 60.0
+_AFTER_AN_OUTAGE = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Materializer:
         self._project = project
         self._stores = stores
         self._repo_path = repo_path
+        self._is_away = False
         self._places = {"repo_path": repo_path, "offline": offline, "scratch": scratch}
         self._feast = FeastChild(project, stores, repo_path)
 
@@ -67,7 +72,7 @@ class Materializer:
         engine = engine_for(self._stores.postgres)
         runs = []
         try:
-            known = self._ways(engine, overwrite=overwrite)
+            known = self._columnar_views(engine, overwrite=overwrite)
             single: list[Task] = []
             for group in grouped(tasks, known, self._repo_path):
                 together = self._run_together(group, known, engine, progress) if len(group) > 1 else []
@@ -94,9 +99,17 @@ class Materializer:
             engine.dispose()
         return runs
 
-    def _ways(self, engine: Engine, *, overwrite: bool) -> dict[str, Way]:
+    def _columnar_views(self, engine: Engine, *, overwrite: bool) -> dict[str, ColumnarView]:
+        project = self._project.spec.project
         with begin(engine, self._stores.postgres) as connection:
-            return ways(self._project, catalogue.read(connection, self._project.spec.project), overwrite=overwrite)
+            found = columnar_views(
+                self._project,
+                catalogue.read(connection, project),
+                expiring.read(connection, project),
+                overwrite=overwrite,
+            )
+            expiring.note(connection, project, that_expire(found.values()))
+        return found
 
     def _tell(self, runs: Sequence[Run], engine: Engine, progress: Progress) -> None:
         for run in runs:
@@ -116,22 +129,28 @@ class Materializer:
                 insert_run(connection, self._project.spec.project, run)
 
     def _run_together(
-        self, tasks: Sequence[Task], known: Mapping[str, Way], engine: Engine, progress: Progress
+        self, tasks: Sequence[Task], known: Mapping[str, ColumnarView], engine: Engine, progress: Progress
     ) -> list[Run]:
         """The runs of views that could be copied with one command for each entity; the others are left to `_run_one`.
 
-        One that cannot be read would hold up all: then none is copied here.
+        One that cannot be read would hold up all: then none is copied here, and each says what is wrong with it alone.
         """
         names = [task.view for task in tasks]
-        try:
-            with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
-                mine = [task for task in tasks if task.view in held.views]
-                return self._copy_together(mine, known, held, progress) if len(mine) > 1 else []
-        except Exception:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
-            return []
+        started = datetime.now(UTC)
+        with self._noting_interruption(tasks, engine):
+            try:
+                with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
+                    mine = [task for task in tasks if task.view in held.views]
+                    return self._copy_together(mine, known, held, progress) if len(mine) > 1 else []
+            except (StoreUnavailable, WriteRefused) as error:
+                self._is_away = isinstance(error, StoreUnavailable)
+                return [_failed(task, started, str(error)) for task in tasks]
+            except Exception as error:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
+                logger.info("views of one entity are copied one by one: %s", error)
+                return []
 
     def _copy_together(
-        self, tasks: Sequence[Task], known: Mapping[str, Way], held: lock.Held, progress: Progress
+        self, tasks: Sequence[Task], known: Mapping[str, ColumnarView], held: lock.Held, progress: Progress
     ) -> list[Run]:
         views = [known[task.view].view for task in tasks]
         windows = [Window(task.start, task.end, task.since) for task in tasks]
@@ -141,35 +160,64 @@ class Materializer:
         label = f"{len(tasks)} views of {', '.join(name for name, _ in views[0].keys)}"
         watch = Watch(held.check, lambda rows: progress.on_rows(label, rows))
         started = datetime.now(UTC)
-        ended = copy_together(views, source, self._stores.redis, known[tasks[0].view].manner, watch)
+        options = self._patient(known[tasks[0].view].options)
+        ended = copy_together(views, source, self._stores.redis, options, watch)
+        self._is_away = False
+        at = datetime.now(UTC)
         return [
-            _succeeded(task, started, found) if isinstance(found, Copied) else _failed(task, started, str(found))
+            _succeeded(task, started, found, at) if isinstance(found, Copied) else _failed(task, started, str(found))
             for task, found in zip(tasks, ended, strict=True)
         ]
 
+    def _patient(self, options: WriteOptions) -> WriteOptions:
+        """How long a store that was away for the last view is waited for again: hardly, or many views take hours."""
+        return replace(options, patience=_AFTER_AN_OUTAGE) if self._is_away else options
+
+    @contextmanager
+    def _noting_interruption(self, tasks: Sequence[Task], engine: Engine) -> Iterator[None]:
+        """Ctrl-C, or the SIGTERM of a pod that is to go, is what ended these tasks."""
+        started = datetime.now(UTC)
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(FeatureplaneError):
+                for task in tasks:
+                    self._note(_failed(task, started, "interrupted"), engine)
+            raise
+
     def _run_one(
-        self, task: Task, way: Way | None, engine: Engine, progress: Progress, patience: float, *, overwrite: bool
+        self,
+        task: Task,
+        way: ColumnarView | None,
+        engine: Engine,
+        progress: Progress,
+        patience: float,
+        *,
+        overwrite: bool,
     ) -> Run:
         """How the task ended. Raises Busy where another run has the view for longer than the patience."""
         started = datetime.now(UTC)
+        postgres, project = self._stores.postgres, self._project.spec.project
         try:
-            with lock.hold(engine, self._stores.postgres, self._project.spec.project, task.view, patience) as held:
+            with (
+                self._noting_interruption([task], engine),
+                lock.hold(engine, postgres, project, task.view, patience) as held,
+            ):
                 started = datetime.now(UTC)
                 copied = self._copy(task, way, held, progress, overwrite=overwrite)
         except lock.Busy:
             raise
         except FeatureplaneError as error:
+            self._is_away = isinstance(error, StoreUnavailable)
             return _failed(task, started, str(error))
-        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or the SIGTERM of a pod that is to go
-            with suppress(FeatureplaneError):
-                self._note(_failed(task, started, "interrupted"), engine)
-            raise
         except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other view's matter
             reason = (str(error).splitlines() or [""])[0]
             return _failed(task, started, f"{type(error).__name__}: {reason}")
         return _succeeded(task, started, copied)
 
-    def _copy(self, task: Task, way: Way | None, held: lock.Held, progress: Progress, *, overwrite: bool) -> Copied:
+    def _copy(
+        self, task: Task, way: ColumnarView | None, held: lock.Held, progress: Progress, *, overwrite: bool
+    ) -> Copied:
         if way is None:
             if overwrite:
                 raise FeatureplaneError(
@@ -179,7 +227,9 @@ class Materializer:
         window = Window(task.start, task.end, task.since)
         watch = Watch(held.check, lambda rows: progress.on_rows(task.view, rows))
         source = partial(open_reader, way.view, window, **self._places)  # type: ignore[arg-type]
-        return copy(way.view, source, self._stores.redis, way.manner, watch)
+        copied = copy(way.view, source, self._stores.redis, self._patient(way.options), watch)
+        self._is_away = False
+        return copied
 
     def start(self) -> None:
         """Begin to load Feast, for projects whose every view needs it."""
@@ -189,14 +239,14 @@ class Materializer:
         self._feast.close()
 
 
-def _succeeded(task: Task, started: datetime, copied: Copied) -> Run:
+def _succeeded(task: Task, started: datetime, copied: Copied, at: datetime | None = None) -> Run:
     return Run(
         task.view,
         task.job,
         task.start,
         task.end,
         started,
-        datetime.now(UTC),
+        at or datetime.now(UTC),
         SUCCEEDED,
         rows_written=copied.written,
         max_event_time=copied.newest,

@@ -21,7 +21,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import P
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 
 from feast import FeatureView
-from featureplane.materialization.copying import Copied, Manner, copy
+from featureplane.materialization.copying import Copied, WriteOptions, copy
 from featureplane.materialization.readers.opening import open_reader
 from featureplane.materialization.readers.reader import Reader
 from featureplane.materialization.rows import View, Window
@@ -94,9 +94,9 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
         # Of other views of the entity nothing is known here, so nothing expires but as Feast's own option says.
         expiry = Expiry(key_ttl_seconds=key_ttl) if key_ttl else None
         # Nothing keeps another run, or a push, from the view meanwhile.
-        manner = Manner(not self._overwrite, self._overwrite, expiry)
+        options = WriteOptions(not self._overwrite, self._overwrite, expiry)
         view = self._view(feature_view)
-        return copy(view, lambda: self._open(feature_view, view, window), online, manner)
+        return copy(view, lambda: self._open(feature_view, view, window), online, options)
 
     def _view(self, feature_view: Any) -> View:
         source = convert("data_source", feature_view.batch_source.to_proto())

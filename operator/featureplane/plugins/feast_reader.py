@@ -23,14 +23,15 @@ _PARTS = 32
 _SHORTEST = timedelta(hours=1)
 _MONTH = timedelta(days=30)
 _MONTHS = 36
-_MICROSECOND = timedelta(microseconds=1)
 
 # Feast's retrieval job for a span, both ends included.
 Pull = Callable[[datetime, datetime], Any]
 
 
 def spans(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """The window from `start` to `end` in parts that share no microsecond, the oldest first."""
+    """The window from `start` to `end` in parts that share their bounds, the oldest first: finer times lie between two
+    microseconds, and a row that comes twice does no harm.
+    """
     if start >= end:
         yield start, end
         return
@@ -40,7 +41,7 @@ def spans(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]
         length = length if len(bounds) <= _MONTHS else end - bounds[-1]
         bounds.append(max(bounds[-1] - length, start))
     bounds.reverse()
-    yield from ((left + _MICROSECOND if left > start else left, right) for left, right in pairwise(bounds))
+    yield from pairwise(bounds)
 
 
 class FeastReader:

@@ -83,6 +83,7 @@ runs = Table(
     Column("folded", Boolean, nullable=False, server_default="false"),
     Column("rows_late", BigInteger),
     Index("runs_by_view", "project", "view", "finished_at"),
+    Index("runs_once", "project", "view", "job", "started_at", unique=True),
 )
 
 # Online bytes that nobody asks for any more: a deleted view (`feature` empty) or a removed feature. Until `done_at`
@@ -104,12 +105,22 @@ purges = Table(
 )
 
 # Which of a Job's pods copies a view: written by the first of them, read by all.
-shares = Table(
-    "shares",
+shard_assignments = Table(
+    "shard_assignments",
     metadata,
     Column("project", Text, primary_key=True),
     Column("job", Text, primary_key=True),
     Column("view", Text, primary_key=True),
-    Column("share", Integer, nullable=False),
+    Column("shard", Integer, nullable=False),
+    _now("at"),
+)
+
+# Entities, by their join keys, of which rows were ever written with an expiry: a view's last ttl may go, and the expiry
+# of its keys must go with it.
+expiring_entities = Table(
+    "expiring_entities",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("join_keys", Text, primary_key=True),
     _now("at"),
 )

@@ -46,6 +46,21 @@ def test_a_bound_is_the_columns_own_number() -> None:
     assert passing({"maximum": 0.3, "minimum": 0.1}, [0.3, 0.1, 0.31], "Float32")[0] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("spec", "passes"),
+    [
+        ({"minimum": 0}, [True, True, False]), ({"maximum": 1e300}, [True, True, True]),
+        ({"minimum": 1e300}, [False, False, False]), ({"maximum": -1e300}, [False, False, False]),
+        ({"maximum": 2.5}, [False, True, True]), ({"minimum": 2.5}, [True, False, False]),
+        ({"minimum": float(2**53)}, [True, False, False]),
+    ],
+)  # fmt: skip
+def test_whole_numbers_beyond_what_a_double_holds_are_compared_all_the_same(
+    spec: dict[str, float], passes: list[bool]
+) -> None:
+    assert passing(spec, [2**53 + 1, 2, -(2**63)], "Int64")[0] == passes
+
+
 def test_a_row_that_fails_twice_is_rejected_once() -> None:
     keep, rejected = passing({"minimum": 0, "in": [1.0]}, [1.0, -1.0])
     assert (keep, rejected.rows, len(rejected.reasons)) == ([True, False], 1, 2)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featureplane.materialization.shares import balanced
+from featureplane.materialization.shards import balanced
 
 NAMES = st.text("abcdef", min_size=1, max_size=4)
 

@@ -14,7 +14,7 @@ _NOTICE = 0.1
 
 
 @contextmanager
-def ahead(items: Iterable[T], most: int = 2) -> Iterator[Iterator[T]]:
+def prefetched(items: Iterable[T], most: int = 2) -> Iterator[Iterator[T]]:
     """The items, made in a thread of their own, at most so many ahead of whoever takes them.
 
     What making one raises is raised where it would have been taken. The thread has ended when the block has.
@@ -32,7 +32,7 @@ class _Maker:
         self._queue: Queue[Any] = Queue(most)
         self._stopped = Event()
         self._failure: BaseException | None = None
-        self._thread = Thread(target=self._make, name="ahead", daemon=True)
+        self._thread = Thread(target=self._make, name="prefetch", daemon=True)
         self._thread.start()
 
     def _make(self) -> None:

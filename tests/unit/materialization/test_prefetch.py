@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from featureplane.materialization.ahead import ahead
+from featureplane.materialization.prefetch import prefetched
 
 
 def count(made: list[int], to: int) -> Iterator[int]:
@@ -16,18 +16,18 @@ def count(made: list[int], to: int) -> Iterator[int]:
 
 
 def threads() -> int:
-    return sum(thread.name == "ahead" for thread in threading.enumerate())
+    return sum(thread.name == "prefetch" for thread in threading.enumerate())
 
 
 def test_all_items_come_in_their_order() -> None:
-    with ahead(count([], 100)) as items:
+    with prefetched(count([], 100)) as items:
         assert list(items) == list(range(100))
     assert threads() == 0
 
 
 def test_no_more_are_made_than_asked_for() -> None:
     made: list[int] = []
-    with ahead(count(made, 100), most=2) as items:
+    with prefetched(count(made, 100), most=2) as items:
         assert next(items) == 0
         time.sleep(0.3)
         assert len(made) <= 4
@@ -39,7 +39,7 @@ def test_an_error_comes_after_what_was_made_before_it() -> None:
         yield 1
         raise ValueError("broken")
 
-    with ahead(broken()) as items:
+    with prefetched(broken()) as items:
         assert next(items) == 1
         with pytest.raises(ValueError, match="broken"):
             next(items)
@@ -47,7 +47,7 @@ def test_an_error_comes_after_what_was_made_before_it() -> None:
 
 def test_leaving_early_ends_the_thread() -> None:
     def leave() -> None:
-        with ahead(count([], 1_000_000)) as items:
+        with prefetched(count([], 1_000_000)) as items:
             next(items)
             raise KeyError
 

@@ -1,9 +1,9 @@
 """How each view of a project is copied: what the run needs of the registry and of the project. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from featureplane.materialization.copying import Manner
+from featureplane.materialization.copying import WriteOptions
 from featureplane.materialization.redis_layout import Keys, keys_of
 from featureplane.materialization.rows import View, view_of
 from featureplane.materialization.writing.expiry import Expiry
@@ -18,20 +18,22 @@ _MILLISECONDS = 1000
 
 
 @dataclass(frozen=True)
-class Way:
+class ColumnarView:
     """A view that is copied without Feast."""
 
     view: View
-    manner: Manner
+    options: WriteOptions
 
 
-def ways(project: FeastProject, known: Registered, *, overwrite: bool = False) -> dict[str, Way]:
-    """The views of a registry that are copied without Feast, by name."""
+def columnar_views(
+    project: FeastProject, known: Registered, expiring: Collection[Keys] = (), *, overwrite: bool = False
+) -> dict[str, ColumnarView]:
+    """The views of a registry that are copied without Feast, by name. `expiring`: see the module of that name."""
     if project.spec.batch_engine.type != COLUMNAR:
         return {}
     key_ttl = project.spec.online_store.redis.key_ttl
     key_ttl_seconds = int(key_ttl.total_seconds()) if key_ttl else 0
-    expiries = _expiries(known, key_ttl_seconds)
+    expiries = {**dict.fromkeys(expiring, Expiry()), **_expiries(known, key_ttl_seconds)}
     found = {}
     for item in _views(known):
         try:
@@ -41,7 +43,9 @@ def ways(project: FeastProject, known: Registered, *, overwrite: bool = False) -
         if view.source["type"] not in _READABLE:
             continue
         atomic = view.takes_pushes or project.spec.server.writes.enabled
-        found[item.name] = Way(view, Manner(atomic and not overwrite, overwrite, expiries.get(view.keys)))
+        found[item.name] = ColumnarView(
+            view, WriteOptions(atomic and not overwrite, overwrite, expiries.get(view.keys))
+        )
     return found
 
 
@@ -60,4 +64,13 @@ def _expiries(known: Registered, key_ttl_seconds: int) -> Mapping[Keys, Expiry]:
         keys: Expiry(is_complete and all(found), max(found) * _MILLISECONDS, key_ttl_seconds)
         for keys, found in ttls.items()
         if any(found) or key_ttl_seconds
+    }
+
+
+def that_expire(views: Iterable[ColumnarView]) -> set[Keys]:
+    """The join keys of views whose rows, or whose keys, get an expiry."""
+    return {
+        item.view.keys
+        for item in views
+        if (expiry := item.options.expiry) and (expiry.longest_ttl_ms or expiry.key_ttl_seconds)
     }
