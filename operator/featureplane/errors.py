@@ -4,10 +4,10 @@
     ├── InputError              what the user wrote cannot be; carries every problem found; never retried
     ├── PlanRefused             the change would break a promise (a type, an entity or a project changed)
     ├── StoreUnavailable        PostgreSQL or Redis cannot be reached or went away; retried
-    │   └── ServerReplaced      another Redis answers than the one that confirmed rows; the copy begins anew
+    │   └── ServerReplaced      another Redis answers than the one that confirmed rows; retried from the start
     ├── WriteRefused            Redis answers and does not take rows
     ├── SourceError             a source cannot be read as its view says
-    │   └── SourceChanged       a file was replaced while it was read; the copy begins anew
+    │   └── SourceChanged       a file was replaced while it was read; retried from the start
     ├── RegistryError           the registry answered, but not as it must
     │   ├── Fenced              another writer took over; this one must not write again
     │   ├── UntrustedRegistry   the registry holds Python code and the project does not trust it

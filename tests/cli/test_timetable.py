@@ -52,12 +52,12 @@ def test_a_missing_source_fails_its_own_view_and_no_other(example, answers):
     copied, _ = answers
     assert copied.status == 1
     lines = [line.split() for line in copied.out.splitlines()]
-    assert lines[0] == ["VIEW", "RUN", "ROWS", "NEWEST", "EVENT", "TIME", "RESULT"]
-    assert {line[0]: (line[1:4], line[-1]) for line in lines[1:]} == {
-        **{view: (["initial", "365d", str(len(expected(example, view)))], "Succeeded") for view in COPIED},
-        "timetable_features": (["initial", "180d", "-"], "Failed"),
+    assert lines[0] == ["VIEW", "RUN", "READ", "WRITTEN", "SKIPPED", "REJECTED", "NEWEST", "EVENT", "TIME", "RESULT"]
+    assert {line[0]: (line[1:3], line[4:7], line[-1]) for line in lines[1:]} == {
+        **{view: (["initial", "365d"], [str(len(expected(example, view))), "0", "0"], "Succeeded") for view in COPIED},
+        "timetable_features": (["initial", "180d"], ["-", "-", "-"], "Failed"),
     }
-    assert "timetable_features: FileNotFoundError" in copied.err
+    assert "timetable_features: there is nothing at " in copied.err
     assert "timetable-features.yaml:33: spec.source.file.path: there is nothing at " in copied.err
 
 

@@ -46,7 +46,7 @@ def test_the_configuration_of_a_project_with_its_defaults():
             "full_scan_for_deletion": False,
         },
         "offline_store": {"type": "file"},
-        "batch_engine": {"type": "local"},
+        "batch_engine": {"type": "featureplane.plugins.columnar.ColumnarEngine"},
         "auth": {"type": "no_auth"},
     }
 
@@ -126,7 +126,7 @@ def test_whatever_options_are_accepted_arrive_as_they_were_written(offline, batc
     found = yaml.safe_load(os.path.expandvars(text))
     assert found == feature_store(project)
     assert found["offline_store"] == {"type": "duckdb", **offline}
-    assert found["batch_engine"] == {"type": "local", **batch}
+    assert found["batch_engine"] == {"type": "featureplane.plugins.columnar.ColumnarEngine", **batch}
     assert found["auth"] == {"type": "no_auth", **auth}
 
 
