@@ -54,6 +54,14 @@ def a_postgres_source(table: str = "public.prices", **changes: Any) -> Object:
     return _changed({"postgres": {"table": table}, "timestampField": "event_timestamp"}, changes)
 
 
+def a_spark_source(table: str = "lake.markets.prices", **changes: Any) -> Object:
+    return _changed({"spark": {"table": table}, "timestampField": "event_timestamp"}, changes)
+
+
+def a_spark_project(**changes: Any) -> Object:
+    return a_project(**{"offlineStore": {"type": "spark"}, "batchEngine": {"type": "spark.engine"}, **changes})
+
+
 def _object(kind: str, name: str, spec: Object, changes: Mapping[str, Any]) -> Object:
     changes = dict(changes)
     metadata: Object = {"name": name}

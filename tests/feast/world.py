@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import yaml
 from redis import Redis
 from zygote import Zygote
 
 from factories import Object, a_project, declared
 from featureplane.model.feast_project import FeastProject
+from featureplane.names import FEATURE_STORE_FILE
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin, engine_for, ensure_database
 from featureplane.registry.plan import Plan, compare
@@ -126,7 +128,12 @@ class World:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         declarations = self.declarations(*objects)
-        for file, text in render(declarations.project, define(declarations)).items():
+        files = render(declarations.project, define(declarations))
+        if declarations.project.spec.offline_store.type == "spark":
+            # Feast would load pyspark, which is not installed here, and has no use for it.
+            config = {**feature_store(declarations.project), "offline_store": {"type": "file"}, "batch_engine": "local"}
+            files[FEATURE_STORE_FILE] = yaml.safe_dump(config)
+        for file, text in files.items():
             (folder / file).write_text(text)
         return folder
 

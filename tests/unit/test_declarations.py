@@ -9,6 +9,8 @@ from factories import (
     a_project,
     a_service,
     a_source,
+    a_spark_project,
+    a_spark_source,
     an_entity,
     declared,
     documents,
@@ -344,6 +346,20 @@ def test_views_may_share_a_source():
             (
                 "spec.source.postgres: the project's offlineStore is file, which reads no postgres source; "
                 "set the FeastProject's offlineStore.type to postgres"
+            ),
+        ),
+        (
+            [a_spark_project(offlineStore={"type": "duckdb"}), a_feature_view(source=a_spark_source())],
+            (
+                "spec.source.spark: the project's offlineStore is duckdb, which reads no spark source; "
+                "set the FeastProject's offlineStore.type to spark"
+            ),
+        ),
+        (
+            [a_spark_project(batchEngine=None), a_feature_view(source=a_spark_source())],
+            (
+                "spec.source.spark: the project's batchEngine is columnar, which copies no spark source; "
+                "set the FeastProject's batchEngine.type to spark.engine"
             ),
         ),
         (

@@ -12,6 +12,8 @@ from factories import (
     a_project,
     a_service,
     a_source,
+    a_spark_project,
+    a_spark_source,
     an_entity,
     declared,
     defined,
@@ -113,6 +115,12 @@ def test_a_postgres_source():
     project = a_project(offlineStore={"type": "postgres"})
     source = definition("data_source", project, a_feature_view(source=a_postgres_source("lake.prices")))
     assert (source.spec["type"], source.spec["table"]) == ("postgres", "lake.prices")
+    assert "path" not in source.spec
+
+
+def test_a_spark_source():
+    source = definition("data_source", a_spark_project(), a_feature_view(source=a_spark_source("lake.markets.prices")))
+    assert (source.spec["type"], source.spec["table"]) == ("spark", "lake.markets.prices")
     assert "path" not in source.spec
 
 

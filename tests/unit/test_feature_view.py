@@ -1,6 +1,14 @@
 import pytest
 
-from factories import a_feature, a_feature_view, a_postgres_source, a_source, an_entity, problems_in
+from factories import (
+    a_feature,
+    a_feature_view,
+    a_postgres_source,
+    a_source,
+    a_spark_source,
+    an_entity,
+    problems_in,
+)
 from featureplane.model.feature_view import FeatureView
 
 
@@ -169,6 +177,10 @@ TIME = "is a timestamp column of the source as well; choose another name"
                 "spec.entities[0].name: '7' is no plain SQL name; with a postgres source use letters, digits and _",
                 "spec.features[0].name: 'a-b' is no plain SQL name; with a postgres source use letters, digits and _",
             ],
+        ),
+        (
+            {"source": a_spark_source(), "features": [a_feature("a-b")]},
+            ["spec.features[0].name: 'a-b' is no plain SQL name; with a spark source use letters, digits and _"],
         ),
     ],
 )

@@ -7,6 +7,8 @@ from factories import (
     a_project,
     a_service,
     a_source,
+    a_spark_project,
+    a_spark_source,
     an_entity,
     definition,
 )
@@ -46,6 +48,7 @@ ROOT = {"dataRoot": {"uri": "s3://lake/features"}}
             a_feature_view(source=a_source(file={"path": "a/b.parquet"})),
         ],
         [a_project(offlineStore={"type": "postgres"}), a_feature_view(source=a_postgres_source())],
+        [a_spark_project(), a_feature_view(source=a_spark_source())],
         [
             a_project(project="254-Carbon_"),
             a_feature_view(
@@ -73,7 +76,7 @@ ROOT = {"dataRoot": {"uri": "s3://lake/features"}}
             a_service("s", feast_name="S", **WORDS, views=[{"name": "Driver-Stats", "features": ["s"]}, {"name": "w"}]),
         ],
     ],
-    ids=["minimal", "free text", "data root", "folder", "postgres", "everything"],
+    ids=["minimal", "free text", "data root", "folder", "postgres", "spark", "everything"],
 )
 def test_what_is_made_of_definitions_makes_them_again(objects):
     before, after, _ = imported(*objects)

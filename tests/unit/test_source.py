@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factories import a_feature_view, a_postgres_source, a_source, problems_in
-from featureplane.model.source import PATH_PATTERN, TABLE_PATTERN
+from factories import a_feature_view, a_postgres_source, a_source, a_spark_source, problems_in
+from featureplane.model.source import PATH_PATTERN, SPARK_TABLE_PATTERN, TABLE_PATTERN
 
 PATH = "write a path below the data root, of letters, digits and _ . = * @ + , - and single /"
 TABLE = "write table or schema.table, of letters, digits and _, each of at most 63 characters"
+SPARK_TABLE = "write catalog.schema.table, of letters, digits and _, each of at most 63 characters"
 COLUMN = "use letters, digits and _, and do not start with a digit"
 
 
@@ -139,6 +140,56 @@ def test_an_accepted_table_is_safe_in_sql_without_quotes(table):
         assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?", table)
 
 
+def problems_of_spark_table(table):
+    return problems_in(a_feature_view(source=a_spark_source(table)))
+
+
+@pytest.mark.parametrize("table", ["lake.markets.prices", "spark_catalog._a._b", "a.b.c.d", ".".join(["x" * 63] * 4)])
+def test_a_table_of_a_spark_catalog(table):
+    assert problems_of_spark_table(table) == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "prices",
+        "csv.users",  # Spark would read the file users
+        "parquet.`/etc/passwd`",
+        "a.b.c.d.e",
+        "a.b.1c",
+        "a.b.c;d",
+        "a.b.`c`",
+        "a.b.c d",
+        "a.b-c.d",
+        "a..c",
+        ".a.b.c",
+        "a.b.c.",
+        "a.b.c\n",
+        "a.b.ä",
+        "a.b." + "x" * 64,
+        "a.b.${C}",
+        "(select 1)",
+        "s3://a.b.c",
+    ],
+)
+def test_a_spark_table_of_another_form_is_refused(table):
+    (problem,) = problems_of_spark_table(table)
+    assert problem.startswith("spec.source.spark.table: ")
+    assert problem.endswith(f" is not allowed here; {SPARK_TABLE}")
+
+
+@given(st.text(alphabet="ab.;'`\"- \n(é/", max_size=12) | st.from_regex(SPARK_TABLE_PATTERN))
+def test_an_accepted_spark_table_is_safe_in_sql_and_names_its_catalog(table):
+    if table and not problems_of_spark_table(table):
+        assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){2,3}", table)
+
+
+@pytest.mark.parametrize("key", ["query", "path", "options", "fileFormat", "sparkConf"])
+def test_a_spark_source_has_a_table_and_nothing_else(key):
+    (problem,) = problems_in(a_feature_view(source=a_spark_source(spark={"table": "a.b.c", key: "x"})))
+    assert problem.startswith(f"spec.source.spark.{key}: is not a field")
+
+
 @pytest.mark.parametrize("field", ["timestampField", "createdTimestampColumn"])
 @pytest.mark.parametrize("column", ["a-b", "a b", "1a", "a;--", "a'", "a\n", "ä", '"a"'])
 def test_a_column_that_is_not_safe_in_sql_is_refused(field, column):
@@ -152,9 +203,13 @@ def test_a_column_that_is_not_safe_in_sql_is_refused(field, column):
     [
         (
             a_source(postgres={"table": "x"}),
-            "spec.source: must have exactly one of file and postgres; write one of them",
+            "spec.source: must have exactly one of file, postgres and spark; write one of them",
         ),
-        (a_source(file=None), "spec.source: must have exactly one of file and postgres; write one of them"),
+        (
+            a_spark_source(postgres={"table": "x"}),
+            "spec.source: must have exactly one of file, postgres and spark; write one of them",
+        ),
+        (a_source(file=None), "spec.source: must have exactly one of file, postgres and spark; write one of them"),
         (
             a_source(timestampField=None),
             (

@@ -227,9 +227,10 @@ def _column_problems(spec: FeatureViewSpec, columns: list[_Column]) -> Iterator[
                 f"{shown(name)} is a column of Feast's own",
                 "choose another name, with fieldMapping for the column",
             )
-        # Feast writes names into PostgreSQL's SQL without quotes: `price--x` would be a comment there.
-        if spec.source.postgres and not (name.isidentifier() and name.isascii()):
-            yield path, f"{shown(name)} is no plain SQL name", "with a postgres source use letters, digits and _"
+        # Feast writes names into PostgreSQL's and Spark's SQL without quotes: `price--x` would be a comment there.
+        kind = spec.source.kind
+        if kind in {"postgres", "spark"} and not (name.isidentifier() and name.isascii()):
+            yield path, f"{shown(name)} is no plain SQL name", f"with a {kind} source use letters, digits and _"
 
 
 def _mapping_problems(spec: FeatureViewSpec, columns: set[str]) -> Iterator[Found]:

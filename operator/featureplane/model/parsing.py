@@ -33,7 +33,7 @@ from featureplane.model.feast_project import (
 from featureplane.model.feature_service import FeatureService
 from featureplane.model.feature_view import FeatureView
 from featureplane.model.repair import repaired
-from featureplane.model.source import PATH_PATTERN, TABLE_PATTERN
+from featureplane.model.source import PATH_PATTERN, SPARK_TABLE_PATTERN, TABLE_PATTERN
 
 K = TypeVar("K", bound=Kind)
 
@@ -178,6 +178,7 @@ PATTERN_REMEDIES = {
     DNS_LABEL_PATTERN: "use lower-case letters, digits and -, with a letter or digit at both ends",
     DNS_SUBDOMAIN_PATTERN: "use lower-case letters, digits, - and ., with a letter or digit at both ends",
     PATH_PATTERN: "write a path below the data root, of letters, digits and _ . = * @ + , - and single /",
+    SPARK_TABLE_PATTERN: "write catalog.schema.table, of letters, digits and _, each of at most 63 characters",
     TABLE_PATTERN: "write table or schema.table, of letters, digits and _, each of at most 63 characters",
     CRON_PATTERN: "write minute, hour, day of month, month and day of week, like 5 * * * *",
     TIME_ZONE_PATTERN: "write one like Etc/UTC or Europe/Berlin",

@@ -15,6 +15,7 @@ Fields = tuple[str, ...]
 
 _FILE = {"path": "stand-in"}
 _TABLE = {"table": "stand_in"}
+_SPARK_TABLE = {"table": "stand.in.table"}
 _TIME = "stand_in_time"
 
 # Required fields, and those that another one asks for; every other wrong field is simply left out.
@@ -32,6 +33,8 @@ _STAND_INS: Mapping[Fields, Any] = {
     ("spec", "source", "file", "path"): "stand-in",
     ("spec", "source", "postgres"): _TABLE,
     ("spec", "source", "postgres", "table"): "stand_in",
+    ("spec", "source", "spark"): _SPARK_TABLE,
+    ("spec", "source", "spark", "table"): "stand.in.table",
     ("spec", "offlineStore", "dataRoot", "uri"): "/stand-in",
     ("spec", "offlineStore", "dataRoot", "persistentVolumeClaim"): "stand-in",
     ("spec", "offlineStore", "dataRoot", "mountPath"): "/stand-in",

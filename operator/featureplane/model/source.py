@@ -1,4 +1,4 @@
-"""Where a view's rows come from: exactly one of `file`, `postgres`; other offline stores join the same one-of."""
+"""Where a view's rows come from: exactly one of `file`, `postgres`, `spark`; other stores join the same one-of."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
@@ -25,6 +25,9 @@ PATH_PATTERN = r"^[A-Za-z0-9_.=*@+,-][A-Za-z0-9_.=*@+, -]*(/[A-Za-z0-9_.=*@+,-][
 # A file system's bound on one name.
 _LONGEST_PART = 255
 TABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$"
+# At least three names: Spark takes two, like csv.users, for a format and a file wherever no schema is called so.
+SPARK_TABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62}){2,3}$"
+SourceKind = Literal["file", "postgres", "spark"]
 
 
 def _inside(path: str) -> str:
@@ -73,12 +76,25 @@ class PostgresSource(Model):
     """Name of the table, with its schema where that is not on the search path: `schema.table`."""
 
 
+class SparkSource(Model):
+    """A table in one of the catalogs of the Spark session that is the project's offline store."""
+
+    table: Annotated[str, Field(min_length=1, max_length=255, pattern=SPARK_TABLE_PATTERN)]
+    """Name of the table with its catalog: `catalog.schema.table`. The FeastProject's `spark_conf` says which catalogs
+    there are."""
+
+
 class Source(Model):
     """One place with the rows of the view, and which of its columns say when."""
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
-            validations=[rule("has(self.file) != has(self.postgres)", "give exactly one of file and postgres")]
+            validations=[
+                rule(
+                    "[has(self.file), has(self.postgres), has(self.spark)].exists_one(given, given)",
+                    "give exactly one of file, postgres and spark",
+                )
+            ]
         )
     )
 
@@ -86,6 +102,8 @@ class Source(Model):
     """Rows in Parquet files or a Delta table."""
     postgres: PostgresSource | None = None
     """Rows in a PostgreSQL table."""
+    spark: SparkSource | None = None
+    """Rows in a table of a Spark catalog (Iceberg, Delta, Hive), copied by Feast's Spark engine."""
     name: Name | None = None
     """Name of the Feast data source; default: the view's name with `_source`. Views that give the same name share one
     data source and must describe it alike."""
@@ -104,14 +122,19 @@ class Source(Model):
     tags: Tags = Field(default_factory=dict)
     """Free labels of the data source."""
 
+    @property
+    def kind(self) -> SourceKind:
+        """Which of them it is."""
+        return "file" if self.file else "postgres" if self.postgres else "spark"
+
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         refuse(self._contradictions())
         return self
 
     def _contradictions(self) -> Iterator[Found]:
-        if (self.file is None) == (self.postgres is None):
-            yield (), "must have exactly one of file and postgres", "write one of them"
+        if sum(each is not None for each in (self.file, self.postgres, self.spark)) != 1:
+            yield (), "must have exactly one of file, postgres and spark", "write one of them"
         if self.created_timestamp_column == self.timestamp_field:
             yield ("createdTimestampColumn",), "is the timestampField as well", "leave it out"
         first: dict[str, str] = {}

@@ -15,6 +15,7 @@ from featureplane.model.documents import Document, Path, field_path
 from featureplane.model.feast_project import FeastProject
 from featureplane.model.feature_service import FeatureService
 from featureplane.model.feature_view import NEVER, Entity, FeatureView
+from featureplane.model.source import SourceKind
 
 K = TypeVar("K", bound=Kind)
 
@@ -68,6 +69,7 @@ class Together:
             *_not_allowed(self.project, view),
             *_schedule(self.project, view),
             *_offline_store(self.project, view),
+            *_batch_engine(self.project, view),
             *_feast_name(self._names, view),
             *self._entity_problems(view),
             *self._source_problems(view),
@@ -156,16 +158,34 @@ def _schedule(project: Declared[FeastProject] | None, view: Declared[FeatureView
 
 
 # The offline stores of Feast's that read each kind of source.
-_READ_BY = {"file": ("file", "dask", "duckdb", "ray"), "postgres": ("postgres",)}
+_READ_BY: Mapping[SourceKind, tuple[str, ...]] = {
+    "file": ("file", "dask", "duckdb", "ray"),
+    "postgres": ("postgres",),
+    "spark": ("spark",),
+}
+# The engines that copy a kind of source that not every engine does.
+_COPIED_BY: Mapping[SourceKind, str] = {"spark": "spark.engine"}
 
 
 def _offline_store(project: Declared[FeastProject] | None, view: Declared[FeatureView]) -> Iterator[Problem]:
-    kind = "file" if view.object.spec.source.file else "postgres"
+    kind = view.object.spec.source.kind
     if project and (store := project.object.spec.offline_store.type) not in _READ_BY[kind]:
         yield view.problem(
             ("spec", "source", kind),
             f"the project's offlineStore is {store}, which reads no {kind} source",
             "set the FeastProject's offlineStore.type to " + " or ".join(_READ_BY[kind]),
+            "SourceNotSupported",
+        )
+
+
+def _batch_engine(project: Declared[FeastProject] | None, view: Declared[FeatureView]) -> Iterator[Problem]:
+    kind = view.object.spec.source.kind
+    wanted = _COPIED_BY.get(kind)
+    if project and wanted and (engine := project.object.spec.batch_engine.type) != wanted:
+        yield view.problem(
+            ("spec", "source", kind),
+            f"the project's batchEngine is {engine}, which copies no {kind} source",
+            f"set the FeastProject's batchEngine.type to {wanted}",
             "SourceNotSupported",
         )
 

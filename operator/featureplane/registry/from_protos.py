@@ -18,6 +18,8 @@ _STRUCT_TAG = "feast:struct_schema"
 _NESTED_TAG = "feast:nested_inner_type"
 _DUMMY_ENTITY = "__dummy"
 _POSTGRES_CLASS = "feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source.PostgreSQLSource"
+# What Feast writes for a Spark source without date partitions (feast/.../spark_source.py).
+_DATE_PARTITIONS = "%Y-%m-%d"
 _BY_VALUE_TYPE = {value: name for name, value in SCALARS.items()}
 # Feast writes two numbers that its own proto has no names for (feast/value_type.py).
 _NAMES = {number: name for name, number in ValueType.Enum.items()} | {30: "PDF_BYTES", 31: "IMAGE_BYTES"}
@@ -98,7 +100,21 @@ def _location(spec: Any) -> dict[str, Any]:
         options = json.loads(spec.custom_options.configuration)
         _refuse_if([(options["query"], "a query; only a table can be declared")])
         return {"type": "postgres", "table": options["table"]}
+    if spec.type == DataSource.BATCH_SPARK:
+        return {"type": "spark", "table": _spark_table(spec.spark_options)}
     raise _NoDefinition(f"a source of type {spec.data_source_class_type or DataSource.SourceType.Name(spec.type)}")
+
+
+def _spark_table(options: Any) -> str:
+    _refuse_if(
+        [
+            (options.query, "a query; only a table can be declared"),
+            (options.path, "a path for Spark; only a table can be declared"),
+            (options.HasField("table_format"), "a table format"),
+            (options.date_partition_column_format not in {"", _DATE_PARTITIONS}, "a format of date partitions"),
+        ]
+    )
+    return str(options.table)
 
 
 def _feature_view(spec: Any) -> dict[str, Any]:

@@ -102,9 +102,9 @@ def to_objects(project: str, registered: Registered, offline_store: str | None =
 
 
 def _store_of(registered: Registered) -> str:
-    """`postgres` where most sources are tables, else `file`."""
+    """`postgres` or `spark` where most sources are their tables, else `file`."""
     types = [item.spec["type"] for item in registered.definitions.values() if item.kind == "data_source"]
-    return "postgres" if types.count("postgres") > types.count("file") else "file"
+    return max(("file", "postgres", "spark"), key=types.count)
 
 
 def _object(item: Definition, known: Mapping[Key, Definition], root: str, project: str) -> dict[str, Any]:

@@ -157,10 +157,9 @@ def _sources(view: FeatureView, root: DataRoot | None) -> Iterator[Definition]:
             "data_source", view.source_name, {"type": "file", "path": path, "format": source.file.format, **common}
         )
     else:
-        assert source.postgres  # the model lets exactly one through
-        yield Definition(
-            "data_source", view.source_name, {"type": "postgres", "table": source.postgres.table, **common}
-        )
+        table = source.postgres or source.spark
+        assert table  # the model lets exactly one through
+        yield Definition("data_source", view.source_name, {"type": source.kind, "table": table.table, **common})
     if view.push_name:
         spec = {
             "type": "push",

@@ -44,6 +44,8 @@ def project_object(name: str, definition: Definition | None, root: str, offline_
     """A FeastProject for a project that Feast alone knew."""
     spec: Object = {"project": name, **(_free_text(definition.spec) if definition else {})}
     spec["offlineStore"] = {"type": offline_store, "dataRoot": {"uri": root}}
+    if offline_store == "spark":
+        spec["batchEngine"] = {"type": "spark.engine"}
     extras = definition.extras if definition else {}
     usual = project_extras(default_project("default"))
     if extras.get("schedules", usual["schedules"]) != usual["schedules"]:
@@ -135,7 +137,7 @@ def _source(spec: Json, view: str, root: str) -> Object:
         file_format = {"format": "delta"} if spec["format"] == "delta" else {}
         source["file"] = {"path": _below(spec["path"], root), **file_format}
     else:
-        source["postgres"] = {"table": spec["table"]}
+        source[spec["type"]] = {"table": spec["table"]}
     if spec["name"] != f"{view}_source":
         source["name"] = spec["name"]
     source["timestampField"] = spec["timestamp_field"]
