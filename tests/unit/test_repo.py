@@ -56,19 +56,40 @@ def test_the_configuration_of_a_project_that_chose_everything():
         project_model(
             onlineStore={"redis": {"keyTtl": "30d"}},
             offlineStore={"type": "duckdb", "options": {"staging_location": "s3://x"}},
-            batchEngine={"type": "spark.engine", "options": {"partitions": 8}},
+            batchEngine={"type": "ray.engine", "options": {"max_workers": 8}},
             server={"auth": {"type": "oidc", "options": {"client_id": "x"}}},
         )
     )
     assert found["online_store"]["key_ttl_seconds"] == 30 * 24 * 3600
     assert found["offline_store"] == {"type": "duckdb", "staging_location": "s3://x"}
-    assert found["batch_engine"] == {"type": "spark.engine", "partitions": 8}
+    assert found["batch_engine"] == {"type": "ray.engine", "max_workers": 8}
     assert found["auth"] == {"type": "oidc", "client_id": "x"}
 
 
 def test_postgres_as_an_offline_store_is_a_class_of_ours_without_a_password_in_the_file():
     store = feature_store(project_model(offlineStore={"type": "postgres"}))["offline_store"]
     assert store == {"type": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore"}
+
+
+@pytest.mark.parametrize("conf", [{}, {"spark_conf": {}}, {"spark_conf": {"spark.sql.session.timeZone": "Asia/Tokyo"}}])
+def test_a_spark_session_counts_in_utc_as_feasts_sql_does(conf):
+    store = feature_store(project_model(offlineStore={"type": "spark", "options": {"region": "x", **conf}}))
+    assert store["offline_store"] == {
+        "type": "spark",
+        "region": "x",
+        "spark_conf": {"spark.sql.session.timeZone": "UTC"},
+    }
+
+
+def test_what_is_no_spark_configuration_is_left_for_feast_to_refuse():
+    store = feature_store(project_model(offlineStore={"type": "spark", "options": {"spark_conf": ["a"]}}))
+    assert store["offline_store"] == {"type": "spark", "spark_conf": ["a"]}
+
+
+def test_the_spark_engine_is_a_class_of_ours_with_feasts_options():
+    options = {"partitions": 8, "spark_conf": {"spark.master": "local[2]"}}
+    store = feature_store(project_model(batchEngine={"type": "spark.engine", "options": options}))
+    assert store["batch_engine"] == {"type": "featureplane.plugins.spark.SparkEngine", **options}
 
 
 def test_the_configuration_says_who_wrote_it():

@@ -67,10 +67,10 @@ class WriteOptions:
 class Copied:
     """What became of the rows. Of those read, some are not the latest of their entity; of the latest, each is
     written, skipped (something newer is stored), rejected or expired. `newest` is the newest event time sent. None is
-    not known: Feast's own engine counts little.
+    not known: Feast's own engine counts little, and nothing where its rows are written on other machines.
     """
 
-    written: int
+    written: int | None
     newest: datetime | None
     message: str = ""
     read: int | None = None

@@ -6,11 +6,14 @@ can write back a definition it loaded before somebody changed it: the registry h
 
 from dataclasses import asdict
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, Self
 
+from featureplane.errors import FeatureplaneError
 from featureplane.materialization.copying import Copied
 from featureplane.registry import channel
 from featureplane.registry.channel import Message
+from featureplane.rendering.repo import OUR_ENGINES
 
 
 class _Bar:
@@ -32,6 +35,7 @@ class Engine:
     def __init__(self, request: Message) -> None:
         from pathlib import Path
 
+        _refuse_without_spark(request["feature_store"])
         from feast import FeatureStore, RepoConfig
 
         config = RepoConfig(**request["feature_store"])
@@ -41,6 +45,8 @@ class Engine:
 
     def copy(self, request: Message) -> Message:
         """Copy one view's window; the answer has the fields of `Copied`."""
+        from feast.infra.compute_engines.local.compute import LocalComputeEngine
+
         store = self.store
         view = store.registry.get_feature_view(request["view"], store.project, allow_cache=False)
         written = self.provider.online_store.written
@@ -58,8 +64,17 @@ class Engine:
         )
         if copied:
             return _answer(copied[-1])
+        if not isinstance(self.provider.batch_engine, LocalComputeEngine):  # it writes in other processes
+            return _answer(Copied(None, None))
         newest = max((newest for _, newest in written), default=None)
         return _answer(Copied(sum(rows for rows, _ in written), newest))
+
+
+def _refuse_without_spark(feature_store: Message) -> None:
+    if feature_store["batch_engine"]["type"] == OUR_ENGINES["spark.engine"] and find_spec("pyspark") is None:
+        raise FeatureplaneError(
+            "the project's batchEngine is spark.engine, and there is no pyspark here; pip install featureplane[spark]"
+        )
 
 
 def _answer(copied: Copied) -> Message:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from featureplane import names
-from featureplane.model.feast_project import FeastProject
+from featureplane.model.feast_project import FeastProject, OfflineStore
 from featureplane.rendering.definitions import Definition, document
 
 _HEADER = (
@@ -17,8 +17,14 @@ _HEADER = (
 
 
 # Feast's own classes want an address and a password in the file: see `plugins`.
-_OUR_ENGINES = {"columnar": "featureplane.plugins.columnar.ColumnarEngine"}
+OUR_ENGINES = {
+    "columnar": "featureplane.plugins.columnar.ColumnarEngine",
+    "spark.engine": "featureplane.plugins.spark.SparkEngine",
+}
 _OURS = {"postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore"}
+
+# Feast writes event times into Spark's SQL as texts in UTC, whatever the session's time zone is.
+SPARK_TIME_ZONE = {"spark.sql.session.timeZone": "UTC"}
 
 
 def feature_repo() -> Traversable:
@@ -50,14 +56,21 @@ def feature_store(project: FeastProject) -> Mapping[str, Any]:
     }
     if redis.key_ttl:
         online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
-    engine = _OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
+    engine = OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
     offline = _OURS.get(spec.offline_store.type, spec.offline_store.type)
     auth = "no_auth" if spec.server.auth.type == "none" else spec.server.auth.type
     return {
         "project": spec.project,
         **base,
         "online_store": online,
-        "offline_store": {"type": offline, **spec.offline_store.options},
+        "offline_store": {"type": offline, **_offline_options(spec.offline_store)},
         "batch_engine": {"type": engine, **spec.batch_engine.options},
         "auth": {"type": auth, **spec.server.auth.options},
     }
+
+
+def _offline_options(store: OfflineStore) -> dict[str, Any]:
+    given = store.options.get("spark_conf") or {}
+    if store.type != "spark" or not isinstance(given, dict):  # Feast says what is wrong with another
+        return store.options
+    return {**store.options, "spark_conf": {**given, **SPARK_TIME_ZONE}}
