@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DATA_STAMP := $(VENV)/.installed-data
 PORT ?= 8080
 # What `make test` runs, the slowest files first so that both cores end together; other suites have targets of their own.
 SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden
 # One at a time: each test has an operator, its writer, PostgreSQL and an API server, which is enough for two cores.
 CLUSTER_SUITES := tests/cluster tests/kube
+# One at a time, too: some start a Java machine or a cluster of servers.
+DATA_SUITES := tests/data
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster kube lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up test test-cluster test-data kube lint verify generate bench lock clean $(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +34,9 @@ kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the firs
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
+
+test-data: $(DATA_STAMP) ## Spark on Iceberg, Redis Cluster and Sentinel; needs Java 17, and fetches 500 MB the first time
+	$(BIN)/pytest --timeout 400 $(DATA_SUITES) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -58,6 +64,9 @@ lock: $(STAMP) ## pin the dependencies of pyproject.toml again, with hashes
 	$(PYTHON) -m venv build/uv && build/uv/bin/pip install -q uv
 	build/uv/bin/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/dev.txt
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
+		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/data.txt
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -69,3 +78,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+# What only `make test-data` needs, beside the rest: pyspark is 430 MB.
+$(DATA_STAMP): requirements/data.txt $(STAMP)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/data.txt
+	@touch $(DATA_STAMP)
