@@ -5,28 +5,36 @@ import os
 import re
 import shutil
 import subprocess
-import urllib.request
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyspark
 
 VERSION = "1.10.1"
 SHA256 = "2192a0881ed0f5773b5a83a8820d2b0b2069beec203028643a1c338551007f09"
 JAR = f"iceberg-spark-runtime-4.0_2.13-{VERSION}.jar"
-# Maven Central.
-URL = f"https://repo1.maven.org/maven2/org/apache/iceberg/iceberg-spark-runtime-4.0_2.13/{VERSION}/{JAR}"
 CACHE = Path.home() / ".cache" / "featureplane" / "maven"
 _OLDEST_JAVA = 17
 _PATIENCE = 300
 
 
 def jar() -> Path:
-    """The jar in the cache, fetched when it is not there; 47 MB."""
+    """The jar in the cache, fetched when it is not there (47 MB) by the Ivy that PySpark has, from Maven Central."""
     file = CACHE / JAR
     if not file.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f"{JAR}.{os.getpid()}.unfinished")
-        with urllib.request.urlopen(URL, timeout=_PATIENCE) as answer, unfinished.open("wb") as out:
-            shutil.copyfileobj(answer, out)
-        unfinished.replace(file)
+        (ivy,) = (Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar")
+        module, artifact = "org.apache.iceberg", JAR.removesuffix(f"-{VERSION}.jar")
+        with TemporaryDirectory() as folder:
+            arguments = ["-cache", f"{folder}/cache", "-dependency", module, artifact, VERSION, "-notransitive",
+                         "-types", "jar", "-retrieve", f"{folder}/[artifact]-[revision].[ext]"]  # fmt: skip
+            ran = subprocess.run(
+                ["java", "-jar", str(ivy), *arguments], capture_output=True, text=True, check=False, timeout=_PATIENCE
+            )
+            assert (Path(folder) / JAR).exists(), ran.stdout[-2000:] + ran.stderr[-2000:]
+            CACHE.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f"{JAR}.{os.getpid()}.unfinished")
+            shutil.copyfile(Path(folder) / JAR, unfinished)
+            unfinished.replace(file)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     assert found == SHA256, f"{file} is not {JAR}: its SHA-256 is {found}; remove it"
     return file
