@@ -1,6 +1,7 @@
 """Which runs of the history the operator counts."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,9 +23,15 @@ def world(world: World) -> World:
     return world
 
 
+_seconds = itertools.count()
+
+
 def note(world: World, view: str, project: str = "feast") -> None:
+    """A run that began a second after the one before."""
+    began = NOON + next(_seconds) * SECOND
+    run = Run(view, "hourly", NOON, NOON, began, began + SECOND, SUCCEEDED, rows_read=3)
     with begin(world.engine, world.stores.postgres) as connection:
-        insert_run(connection, project, Run(view, "hourly", NOON, NOON, NOON, NOON + SECOND, SUCCEEDED, rows_read=3))
+        insert_run(connection, project, run)
 
 
 def ended_since(world: World, last: int | None) -> dict[int, Run]:

@@ -189,8 +189,8 @@ class TestMaterialize:
         thread.start()
         assert pod("materialize", "--registered")[0] == 128 + signal.SIGTERM
         thread.join()
-        runs = pod.world.query("SELECT view, result, message FROM featureplane.runs")
-        assert runs == [(VIEW, "Failed", "interrupted")]
+        runs = pod.world.query("SELECT view, result, message FROM featureplane.runs ORDER BY view")
+        assert runs == [(VIEW, "Failed", "interrupted"), ("second", "Failed", "interrupted")]
 
 
 def terminate_while_feast_writes(world: World) -> None:

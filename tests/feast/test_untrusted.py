@@ -237,7 +237,8 @@ assert FeatureView is featureplane.registry.protos.FeatureView
 
 def test_no_server_and_no_run_is_started_on_planted_code(world: World, mark: Path, tmp_path: Path) -> None:
     plant(world, "on_demand_feature_views", PLANTED, on_demand_view(mark))
-    project = world.declarations().project
+    # Our own engine never asks Feast for a registry's objects; another one does.
+    project = world.declarations(a_project(batchEngine={"type": "local"})).project
     with pytest.raises(UntrustedRegistry), serving(project, world.stores, tmp_path):
         pass
     task = Task("harmless", BEGINNING, datetime.now(UTC), "hourly")

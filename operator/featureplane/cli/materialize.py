@@ -86,9 +86,10 @@ def materialize(
             missing = [item.name for item in declared if item.name not in known.features]
             if missing:
                 raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
-        chosen = _mine(workspace, stores, shards, [
-            item for item in candidates if schedule in {None, item.extras["schedule"]}
-        ])  # fmt: skip
+        chosen = [item for item in candidates if schedule in {None, item.extras["schedule"]}]
+        # A window that somebody asks for is copied, whatever the Job has copied before.
+        job = workspace.settings.job if span is None else ""
+        chosen = _mine(workspace, stores, shards, job, chosen)
         by_hand = [item for item in chosen if names or _runs_by_itself(item)]
         now = datetime.now(UTC)
         if span is not None:
@@ -131,11 +132,10 @@ def _shards(shard: str | None, settings: Settings) -> tuple[int, int]:
 
 
 def _mine(
-    workspace: Workspace, stores: Stores, shards: tuple[int, int], views: Sequence[Definition]
+    workspace: Workspace, stores: Stores, shards: tuple[int, int], job: str, views: Sequence[Definition]
 ) -> list[Definition]:
-    """The views of this run's part that its Job has not copied yet."""
+    """The views of this run's part, without those that its Job, where it has one, has copied already."""
     part, of = shards
-    job = workspace.settings.job
     if not views or not job:
         return [item for item in views if in_part(item.name, part, of)]
     left = what_is_left(workspace, stores, job, [item.name for item in views], part, of)
