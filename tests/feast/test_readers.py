@@ -1,5 +1,7 @@
 """The latest rows of PostgreSQL tables; a real server."""
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -9,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from featureplane.errors import SourceError, StoreUnavailable
+from featureplane.errors import FeatureplaneError, SourceError, StoreUnavailable
 from featureplane.materialization.readers.opening import open_reader
 from featureplane.materialization.rows import EVENT_TIME, View, Window
 from featureplane.settings import PostgresAddress
@@ -20,7 +22,8 @@ NOON = DAY.start + timedelta(hours=12)
 
 def a_view(table="prices", **changes):
     source = {"type": "postgres", "table": table, "timestamp_field": "at", "created_timestamp_column": ""}
-    source |= {"field_mapping": {}, **{name: changes.pop(name) for name in list(changes) if name in source}}
+    source["field_mapping"] = {}
+    source |= {name: changes.pop(name) for name in list(changes) if name in source}
     keys = changes.pop("keys", (("commodity", "String"),))
     return View("feast", "prices", keys, changes.pop("features", (("price", "Float64"),)), source, **changes)
 
@@ -280,4 +283,106 @@ def test_a_server_that_goes_away_is_unavailable(offline, tables):
         next(batches)
         tables.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'featureplane'")
         with pytest.raises(StoreUnavailable):
+            list(batches)
+
+
+@pytest.mark.parametrize("kind", ["float4", "float8"])
+def test_nan_is_no_key(offline, tables, kind):
+    tables.execute(
+        f"""CREATE TABLE prices (id {kind}, at timestamptz, price float8);
+        INSERT INTO prices VALUES ('NaN', '2026-01-01 00:00+00', 1), (NULL, '2026-01-01 00:00+00', 2),
+            (7, '2026-01-01 00:00+00', 3)"""
+    )
+    with opened(offline, a_view(keys=(("id", "Int64"),))) as reader:
+        assert [row["price"] for batch in reader.batches() for row in batch.to_pylist()] == [3.0]
+        assert (reader.counts.read, reader.counts.keyless) == (3, 2)
+
+
+def test_a_numeric_that_is_nan_is_no_key(offline, tables):
+    tables.execute(
+        """CREATE TABLE prices (id numeric, at timestamptz, price float8);
+        INSERT INTO prices VALUES ('NaN', '2026-01-01 00:00+00', 1), (1.5, '2026-01-01 00:00+00', 2)"""
+    )
+    with opened(offline, a_view(keys=(("id", "Float64"),))) as reader:
+        assert [row["id"] for batch in reader.batches() for row in batch.to_pylist()] == [1.5]
+        assert reader.counts.keyless == 1
+
+
+NAMES = ["key", "price", "at", "c"]
+
+
+@settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(named=st.permutations(NAMES), written=st.lists(A_ROW, max_size=15))
+def test_a_feature_may_be_named_like_any_column_of_the_table(offline, tables, named, written):
+    tables.execute(
+        "DROP TABLE IF EXISTS prices; CREATE TABLE prices (key text, at timestamptz, c timestamp, price float8)"
+    )
+    numbered = [
+        (key, DAY.start + timedelta(hours=hour), datetime(2026, 1, 1 + day), float(index))  # noqa: DTZ001
+        for index, (key, _, hour, day) in enumerate(written)
+    ]
+    tables.cursor().executemany("INSERT INTO prices VALUES (%s, %s, %s, %s)", numbered)
+    latest = {}
+    for row in sorted((row for row in numbered if row[0] and DAY.start <= row[1] <= DAY.end), key=lambda row: row[1:]):
+        latest[row[0]] = row[3]
+    key, price, *_ = named
+    view = a_view(
+        keys=((key, "String"),),
+        features=((price, "Float64"),),
+        created_timestamp_column="c",
+        field_mapping={"key": key, "price": price},
+    )
+    assert {row[key]: row[price] for row in rows(offline, view)} == latest
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+def test_times_of_one_second_are_one_key(offline, tables, kind):
+    tables.execute(
+        f"""CREATE TABLE prices (id {kind}, at timestamptz, price float8);
+        INSERT INTO prices VALUES ('1969-12-31 23:59:58.9+00', '2026-01-01 02:00+00', 1),
+            ('1969-12-31 23:59:58.1+00', '2026-01-01 01:00+00', 2),
+            ('1969-12-31 23:59:59+00', '2026-01-01 00:00+00', 3)"""
+    )
+    assert sorted(row["price"] for row in rows(offline, a_view(keys=(("id", "UnixTimestamp"),)))) == [1.0, 3.0]
+
+
+def test_wide_rows_come_in_batches_of_few(offline, tables):
+    tables.execute(
+        """CREATE TABLE prices AS SELECT 'c' || n AS commodity, '2026-01-01 00:00+00'::timestamptz AS at,
+        repeat('x', 20000) AS price FROM generate_series(1, 1000) AS n"""
+    )
+    with opened(offline, a_view(features=(("price", "String"),))) as reader:
+        sizes = [(batch.num_rows, batch.nbytes) for batch in reader.batches()]
+    assert sum(rows for rows, _ in sizes) == 1000
+    assert max(size for _, size in sizes) < 8_000_000
+
+
+def test_a_cancelled_reader_ends_at_once_and_stays_so(offline, tables):
+    tables.execute(
+        """CREATE VIEW prices AS SELECT 'c' || n AS commodity, '2026-01-01 00:00+00'::timestamptz AS at,
+        (SELECT 1.0::float8 FROM pg_sleep(0.01 + n * 0)) AS price FROM generate_series(1, 10000) AS n"""
+    )
+    with opened(offline, a_view()) as reader:
+        cancelling = threading.Timer(0.3, reader.cancel)
+        cancelling.start()
+        started = time.monotonic()
+        with pytest.raises(FeatureplaneError, match="cancelled") as caught:
+            list(reader.batches())
+        assert time.monotonic() - started < 5
+        assert not isinstance(caught.value, (SourceError, StoreUnavailable))
+        cancelling.join()
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            reader.null_counts(["price"])
+
+
+def test_a_reader_that_is_cancelled_while_its_rows_stream_gives_no_more(offline, tables):
+    tables.execute(
+        """CREATE TABLE prices AS SELECT 'c' || n AS commodity, '2026-01-01 00:00+00'::timestamptz AS at,
+        n::float8 AS price FROM generate_series(1, 300000) AS n"""
+    )
+    with opened(offline, a_view()) as reader:
+        batches = reader.batches()
+        next(batches)
+        reader.cancel()
+        with pytest.raises(FeatureplaneError, match="cancelled"):
             list(batches)

@@ -42,6 +42,9 @@ class Source(Protocol):
 
     def batches(self) -> Iterator[list[pa.RecordBatch]]: ...
 
+    def cancel(self) -> None:
+        """Make the reading that another thread does raise soon."""
+
 
 # Opens what reads the rows to copy; a copy that begins anew opens it again.
 Opening = Callable[[], AbstractContextManager[Reader]]
@@ -143,7 +146,7 @@ def _copy(
                 expiry=options.expiry,
                 limits=Limits(patience=options.patience),
             ) as writer,
-            prefetched(_encoded(source, shares)) as encoded,
+            prefetched(_encoded(source, shares), cancel=source.cancel, on_wait=watch.still_held) as encoded,
         ):
             done = 0
             for rows in encoded:
@@ -177,6 +180,9 @@ class _OfOne:
 
     def batches(self) -> Iterator[list[pa.RecordBatch]]:
         return ([batch] for batch in self._reader.batches())
+
+    def cancel(self) -> None:
+        self._reader.cancel()
 
 
 def _encoded(source: Source, shares: Sequence["_OfView"]) -> Iterator[Encoded]:

@@ -4,10 +4,12 @@ Joining views costs reading all of them before the first row is written, and spa
 small files, of which there are often many, and not for large ones.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from featureplane.errors import SourceError
 from featureplane.materialization.columnar_views import ColumnarView
+from featureplane.materialization.readers.files import find_files
 from featureplane.materialization.windows import Task
 
 # Bytes of a view's files up to which it is small, and of all files of a group.
@@ -42,12 +44,7 @@ def _size(way: ColumnarView, repo_path: Path) -> int | None:
     if source["type"] != "file" or source["format"] != "parquet" or "://" in source["path"] or limits_nulls:
         return None
     try:
-        sizes = [file.stat().st_size for file in _files(repo_path, source["path"])]
-        return sum(sizes) if sizes else None
-    except (OSError, ValueError):  # the view's own run says what is wrong
+        sizes = [Path(file).stat().st_size for file in find_files(repo_path, source)]
+    except (OSError, SourceError):  # the view's own run says what is wrong
         return None
-
-
-def _files(root: Path, path: str) -> Sequence[Path]:
-    found = sorted(root.glob(path.lstrip("/"))) if "*" in path and not path.startswith("/") else [root / path]
-    return [file for each in found for file in (each.rglob("*.parquet") if each.is_dir() else [each])]
+    return sum(sizes) if sizes else None

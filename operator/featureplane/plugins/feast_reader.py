@@ -52,6 +52,11 @@ class FeastReader:
         self._view = view
         self._window = window
         self._pull = pull
+        self._is_cancelled = False
+
+    def cancel(self) -> None:
+        """Ends the reading before its next span: Feast's jobs themselves cannot be ended."""
+        self._is_cancelled = True
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         counts = self.counts = Seen()
@@ -66,6 +71,8 @@ class FeastReader:
         columns = self._view.columns
         wanted = {name: columns[name] for name in [*keys, *features]}
         for start, end in spans(self._window.start, self._window.end):
+            if self._is_cancelled:
+                raise FeatureplaneError("the source was not read to its end: this was cancelled")
             table = self._pull(start, end).to_arrow()
             missing = [column for column in wanted.values() if column not in table.column_names]
             if missing:

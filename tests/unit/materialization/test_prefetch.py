@@ -45,6 +45,36 @@ def test_an_error_comes_after_what_was_made_before_it() -> None:
             next(items)
 
 
+def test_a_long_step_is_cancelled_when_nobody_wants_it_any_more() -> None:
+    cancelled = threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 1
+        assert cancelled.wait(60)
+        raise ValueError("cancelled")
+
+    began = time.monotonic()
+    with prefetched(slow(), cancel=cancelled.set) as items:
+        next(items)
+    assert time.monotonic() - began < 10
+    assert threads() == 0
+
+
+def test_who_waits_for_the_next_may_give_up() -> None:
+    cancelled = threading.Event()
+
+    def slow() -> Iterator[int]:
+        cancelled.wait(60)
+        yield 1
+
+    def give_up() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError), prefetched(slow(), cancel=cancelled.set, on_wait=give_up) as items:
+        next(items)
+    assert threads() == 0
+
+
 def test_leaving_early_ends_the_thread() -> None:
     def leave() -> None:
         with prefetched(count([], 1_000_000)) as items:

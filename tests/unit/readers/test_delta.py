@@ -50,6 +50,14 @@ def test_a_table_without_files_gives_no_batch(folder):
         folder.rows(a_view(path="table", format="delta", features=(("volume", "Int64"),)))
 
 
+def test_a_log_and_a_folder_that_disagree_are_for_somebody_to_repair(folder):
+    write(folder, ("gold", 1, 1.0))
+    next((folder.path / "table").glob("*.parquet")).unlink()
+    with pytest.raises(SourceError, match=r"names a file that is not in its folder .*restore the file") as caught:
+        folder.rows(VIEW)
+    assert not caught.value.retriable
+
+
 def test_what_is_no_table_is_said_so(folder):
     with pytest.raises(SourceError, match="there is no Delta table at table"):
         folder.rows(VIEW)

@@ -2,12 +2,20 @@
 
 import os
 import shutil
+import threading
+import time
+from dataclasses import replace
 
+import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from sources_of_tests import DAY, a_view, at, prices
 
 from featureplane.errors import FeatureplaneError, SourceChanged, SourceError
+from featureplane.materialization.readers.files import find_files
+from featureplane.materialization.readers.marks import Marks
+from featureplane.materialization.rows import Window
 
 GOLD, TIN, LEAD = (prices((name, 1, 1.0)) for name in ("gold", "tin", "lead"))
 
@@ -51,6 +59,98 @@ def test_folders_named_by_values_give_the_columns_that_files_lack(folder):
     rows = {row["commodity"]: row for row in folder.rows(view)}
     assert {name: row["market"] for name, row in rows.items()} == {"gold": "a b", "tin": "7"}
     assert rows["tin"]["__event_timestamp"] == DAY.end
+
+
+def test_rows_keep_their_files_where_folders_names_rule_files_out(folder):
+    for day, rows in ((1, 2), (2, 5), (3, 4)):
+        table = prices(*((f"c{row}", 1, float(day)) for row in range(rows))).drop_columns(["event_timestamp"])
+        folder.write(table, f"prices/day=2026-01-0{day}/0.parquet")
+    view = a_view(path="prices", timestamp_field="day")
+    later = Window(at(24), at(48))
+    assert folder.prices(view, later) == {"c4": 2.0, **dict.fromkeys(("c0", "c1", "c2", "c3"), 3.0)}
+    assert folder.counts(view, later).latest == 5
+
+
+@pytest.mark.parametrize("number", [2, 4 + 1, 8])
+def test_a_row_beyond_its_file_is_no_row(number):
+    marks = Marks([2, 1])
+    with pytest.raises(SourceChanged, match="more rows"):
+        marks.add(np.array([number]))
+    with pytest.raises(SourceChanged, match="more rows"):
+        marks.has(np.array([number]))
+
+
+@pytest.mark.parametrize("name", ["y?.parquet", "x[1].parquet", "x[].parquet", "a{b,c}.parquet", "]", "\\", "day=[1]?"])
+def test_a_name_is_no_pattern(folder, name):
+    folder.write(GOLD, name)
+    for other in ("yz.parquet", "x1.parquet", "ab.parquet", "d"):
+        folder.write(TIN, other)
+    assert folder.prices(a_view(path=name)) == {"gold": 1.0}
+    assert find_files(folder.path, a_view(path=name).source) == [str(folder.path / name)]
+
+
+def test_a_star_in_a_name_is_that_of_the_one_file(folder):
+    folder.write(GOLD, "prices/a*.parquet")
+    folder.write(TIN, "prices/ab.parquet")
+    assert folder.prices(a_view(path="prices")) == {"gold": 1.0, "tin": 1.0}
+
+
+@pytest.mark.parametrize(("path", "found"), PLACES)
+def test_others_find_the_same_files(folder, path, found):
+    places = {
+        str(folder.write(prices((name, 1, 1.0)), place)): name
+        for name, place in (
+            ("gold", "prices/a.parquet"),
+            ("tin", "prices/b [1].parquet"),
+            ("lead", "prices/deep/c.parquet"),
+            ("copper", "prices/_hidden/old.parquet"),
+        )
+    }
+    assert {places[place] for place in find_files(folder.path, a_view(path=path).source)} == found
+
+
+@pytest.mark.parametrize("path", ["nowhere", "empty", "*.nothing", "empty/*", "nowhere/*/x"])
+def test_others_find_nothing_where_there_is_none(folder, path):
+    (folder.path / "empty").mkdir()
+    assert find_files(folder.path, a_view(path=path).source) == []
+
+
+@pytest.mark.parametrize("path", ["link", "link/a.parquet", "*", "file.parquet"])
+def test_a_link_does_not_lead_out_of_the_data_root(folder, path):
+    secret = folder.write(GOLD, "secret/a.parquet")
+    root = folder.path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(secret.parent)
+    (root / "file.parquet").symlink_to(secret)
+    inner = replace(folder, path=root)
+    for each in (path, str(root / path)):
+        with pytest.raises(SourceError, match="outside of the data root"):
+            inner.prices(a_view(path=each))
+        with pytest.raises(SourceError, match="outside of the data root"):
+            find_files(root, a_view(path=each).source)
+
+
+def test_links_within_the_data_root_and_to_it_are_followed(folder):
+    folder.write(GOLD, "root/a.parquet")
+    (folder.path / "root" / "b.parquet").symlink_to("a.parquet")
+    (folder.path / "home").symlink_to("root")
+    inner = replace(folder, path=folder.path / "home")
+    for path in ("b.parquet", str(folder.path / "root" / "b.parquet"), str(folder.path / "home" / "*")):
+        assert inner.prices(a_view(path=path)) == {"gold": 1.0}
+
+
+def test_a_query_opens_no_other_file_and_no_setting_changes_that(folder):
+    folder.write(GOLD)
+    other = folder.write(TIN, "other.parquet")
+    with folder.open() as reader:
+        for statement in (
+            f"FROM read_parquet('{other}')",
+            "SET enable_external_access = true",
+            f"COPY (FROM 1) TO '{other}'",
+        ):
+            with pytest.raises(duckdb.Error):
+                reader._duck.connection.execute(statement)  # noqa: SLF001
+        assert [row["price"] for batch in reader.batches() for row in batch.to_pylist()] == [1.0]
 
 
 def test_a_column_in_the_files_goes_before_a_folders_name(folder):
@@ -191,6 +291,40 @@ def test_too_little_memory_and_no_scratch_space_is_said_so(folder):
     folder.options = {"memory_mb": 8}
     with pytest.raises(FeatureplaneError, match="memory and scratch space"):
         folder.counts()
+
+
+def test_a_cancelled_reader_ends_at_once_and_stays_so(folder):
+    rows = 1_500_000
+    folder.write(
+        pa.table(
+            {
+                "commodity": pa.array([f"a commodity with a long name {number}" for number in range(rows)]),
+                "event_timestamp": pa.array([at(1)] * rows, pa.timestamp("us", tz="UTC")),
+                "price": pa.array([1.0] * rows),
+            }
+        )
+    )
+    with folder.open() as reader:
+        cancelling = threading.Timer(0.2, reader.cancel)
+        cancelling.start()
+        with pytest.raises(FeatureplaneError, match="cancelled") as caught:
+            list(reader.batches())
+        ended = time.monotonic()
+        cancelling.join()
+        assert time.monotonic() - ended < 1
+        assert not isinstance(caught.value, SourceError)
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            reader.null_counts(["price"])
+
+
+def test_a_reader_that_is_cancelled_while_its_rows_stream_gives_no_more(folder):
+    folder.write(MANY)
+    with folder.open() as reader:
+        batches = reader.batches()
+        next(batches)
+        reader.cancel()
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            list(batches)
 
 
 def test_nothing_is_left_on_the_scratch_disk(folder):

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources_of_tests import DAY, Folder, a_view, at, prices
 
-from featureplane.errors import SourceError
+from featureplane.errors import FeatureplaneError, SourceError
 from featureplane.materialization.readers.opening import open_joined
 from featureplane.materialization.rows import EVENT_TIME, Window
 from featureplane.settings import PostgresAddress
@@ -43,6 +43,7 @@ def test_an_entity_comes_once_with_every_view_that_has_it(folder):
         "lead": [NONE, (4.0, at(4))],
     }
     with joined(folder, views) as reader:
+        list(reader.batches())
         assert [counts.read for counts in reader.counts] == [3, 3]
         assert [counts.keyless for counts in reader.counts] == [0, 1]
 
@@ -103,5 +104,46 @@ def test_keys_may_be_several_and_of_any_name(folder):
 
 def test_a_view_that_cannot_be_read_is_named(folder):
     folder.write(prices(("gold", 1, 1.0)))
-    with pytest.raises(SourceError, match=r"nothing at .*nowhere"), joined(folder, [a_view(), a_view(path="nowhere")]):
-        pass
+    with (
+        pytest.raises(SourceError, match=r"nothing at .*nowhere"),
+        joined(folder, [a_view(), a_view(path="nowhere")]) as reader,
+    ):
+        list(reader.batches())
+
+
+def test_keys_have_one_form_whatever_they_are_in_each_source(folder):
+    for name, ids in (
+        ("a.parquet", pa.array([1, 2, 2**53 + 1], pa.int64())),
+        ("b.parquet", pa.array([1.0, 2.5, float("nan")])),
+        ("c.parquet", pa.array([1, 2**64 - 1, None], pa.uint64())),
+    ):
+        folder.write(pa.table({"id": ids, "event_timestamp": [at(1)] * 3, "price": [1.0, 2.0, 3.0]}), name)
+    views = [a_view(path=f"{name}.parquet", keys=(("id", "Int64"),)) for name in "abc"]
+    with joined(folder, views) as reader:
+        found = {}
+        for batches in reader.batches():
+            assert [batch.schema for batch in batches] == reader.schemas
+            for entity in zip(*(batch.to_pylist() for batch in batches), strict=True):
+                found[entity[0]["id"]] = [row["price"] for row in entity]
+        assert found == {1: [1.0, 1.0, 1.0], 2: [2.0, None, None], 2**53 + 1: [3.0, None, None]}
+        assert [(counts.latest, counts.keyless) for counts in reader.counts] == [(3, 0), (1, 2), (1, 2)]
+
+
+def test_a_cancelled_reader_reads_no_further(folder):
+    folder.write(prices(*((f"c{index}", 1, 1.0) for index in range(100))))
+    with joined(folder, [a_view(), a_view()]) as reader:
+        batches = reader.batches()
+        next(batches)
+        reader.cancel()
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            list(batches)
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            list(reader.batches())
+
+
+def test_a_reader_that_is_cancelled_before_its_first_batch_gives_none(folder):
+    folder.write(prices(("gold", 1, 1.0)))
+    with joined(folder, [a_view(), a_view()]) as reader:
+        reader.cancel()
+        with pytest.raises(FeatureplaneError, match="cancelled"):
+            next(reader.batches())

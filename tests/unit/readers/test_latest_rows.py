@@ -212,6 +212,64 @@ def test_values_keep_the_types_of_the_source(folder):
         assert batch[name].to_pylist() == column.to_pylist()
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_nan_is_no_key(folder, kind):
+    ids = pa.array([7.0, float("nan"), None, float("nan")], kind)
+    folder.write(pa.table({"id": ids, "event_timestamp": [at(1)] * 4, "price": [1.0, 2.0, 3.0, 4.0]}))
+    view = a_view(keys=(("id", "Int64"),))
+    assert [(row["id"], row["price"]) for row in folder.rows(view)] == [(7.0, 1.0)]
+    counts = folder.counts(view)
+    assert (counts.read, counts.latest, counts.keyless) == (4, 1, 3)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Kathmandu"])
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_of_one_second_are_one_key(folder, unit, zone):
+    ids = [at(-1e6), at(-1e6) + timedelta(milliseconds=999), at(-1e6) - timedelta(milliseconds=1)]
+    folder.write(
+        pa.table(
+            {
+                "id": pa.array(ids, pa.timestamp(unit, tz="UTC")).cast(pa.timestamp(unit, tz=zone)),
+                "event_timestamp": [at(2), at(1), at(1)],
+                "price": [1.0, 2.0, 3.0],
+            }
+        )
+    )
+    assert [row["price"] for row in folder.rows(a_view(keys=(("id", "UnixTimestamp"),)))] in ([1.0, 3.0], [3.0, 1.0])
+
+
+def test_a_nanosecond_before_a_second_is_not_in_it(folder):
+    ids = pa.array([10**9 - 1, 10**9, -1, 0], pa.timestamp("ns"))
+    folder.write(pa.table({"id": ids, "event_timestamp": [at(1)] * 4, "price": [1.0, 2.0, 3.0, 4.0]}))
+    rows = folder.rows(a_view(keys=(("id", "UnixTimestamp"),)))
+    assert sorted(row["price"] for row in rows) == [2.0, 3.0, 4.0]
+
+
+@KEEP
+@given(named=st.permutations(["commodity", "market", "event_timestamp", "created", "price"]), rows=st.lists(A_ROW))
+def test_a_feature_may_be_named_like_any_column_of_the_source(tmp_path, named, rows):
+    folder = Folder(tmp_path)
+    folder.write(table(rows, pa.timestamp("us")))
+    straight = ["commodity", "market", "event_timestamp", "created", "price"]
+    names = dict(zip(straight, named, strict=True))
+    view = a_view(
+        keys=tuple(sorted((names[name], kind) for name, kind in KEYS)),
+        features=((names["price"], "Float64"),),
+        created_timestamp_column="created",
+        field_mapping={column: name for column, name in names.items() if column not in {"event_timestamp", "created"}},
+    )
+    found = [
+        {
+            "commodity": row[names["commodity"]],
+            "market": row[names["market"]],
+            "price": row[names["price"]],
+            EVENT_TIME: row[EVENT_TIME],
+        }
+        for row in folder.rows(view)
+    ]
+    assert by_entity(found) == latest(rows, created=True)
+
+
 @pytest.mark.parametrize("name", ['a "b"', "select", "ü ñ", "x'; --", "%s {} $1", "a.b", "\\"])
 def test_columns_may_have_any_name(folder, name):
     table = prices(("gold", 1, 1.0), ("gold", 2, 2.0)).rename_columns([f"k{name}", f"t{name}", f"p{name}"])

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from featureplane.errors import SourceChanged, SourceError
+from featureplane.errors import FeatureplaneError, SourceChanged, SourceError
 
 _LONGEST = 300
 
@@ -15,6 +15,11 @@ def first_line(error: BaseException) -> str:
     """The reason in a library's words, in one line of bounded length."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:_LONGEST]
+
+
+def cancelled(place: str) -> FeatureplaneError:
+    """What reading the source at `place` raises once it is to end."""
+    return FeatureplaneError(f"{place} was not read to its end: this was cancelled")
 
 
 @contextmanager
@@ -27,6 +32,8 @@ def reading(place: str) -> Iterator[None]:
             f"{place} cannot be sorted for its latest rows: memory and scratch space are used up "
             f"({first_line(error)}); give the run more of either, or a shorter window"
         ) from error
+    except duckdb.InterruptException as error:
+        raise cancelled(place) from error
     except duckdb.Error as error:
         raise _unreadable(place, error) from error
     except FileNotFoundError as error:

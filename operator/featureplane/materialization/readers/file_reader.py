@@ -6,21 +6,20 @@ its memory and scratch space; the second streams the wanted columns and keeps th
 
 from collections.abc import Iterator, Sequence
 
-import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from featureplane.materialization.readers.batching import count_nulls, of_size, without_nulls
-from featureplane.materialization.readers.duck import fetch, stream
+from featureplane.materialization.readers.batching import BATCH_BYTES, count_nulls, of_size, without_nulls
+from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.failures import reading
 from featureplane.materialization.readers.marks import Marks
 from featureplane.materialization.readers.newest import Newest
 from featureplane.materialization.readers.reader import BATCH_ROWS, NullCounts, Seen, schema_of_batches
 from featureplane.materialization.readers.scan import Scan
-from featureplane.materialization.readers.times import as_event_time
+from featureplane.materialization.readers.times import as_event_time, by_second
 from featureplane.materialization.rows import EVENT_TIME, View, Window
 
-# Rows that DuckDB hands over at a time: enough to make the hand-over cheap, few enough to stay in a processor's cache.
+# Rows to look at in one step: enough to make it cheap, few enough to stay in a processor's cache.
 _PASS_ROWS = 20_480
 _NUMBER = "__row_number"
 
@@ -30,14 +29,14 @@ class FileReader:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        duck: Duck,
         scan: Scan,
         view: View,
         window: Window,
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.counts = Seen()
-        self._connection = connection
+        self._duck = duck
         self._scan = scan
         self._view = view
         self._window = window
@@ -60,6 +59,9 @@ class FileReader:
     def null_counts(self, features: Sequence[str]) -> NullCounts:
         return count_nulls(self._rows(features, Seen()), features)
 
+    def cancel(self) -> None:
+        self._duck.cancel()
+
     def _rows(self, features: Sequence[str], counts: Seen) -> Iterator[pa.RecordBatch]:
         """The latest rows with their keys and these features."""
         with reading(self._scan.place):
@@ -79,29 +81,35 @@ class FileReader:
 
     def _count(self, condition: exp.Expr) -> int:
         query = self._scan.query(exp.Count(this=exp.Star())).where(condition)
-        ((count,),) = fetch(self._connection, query)
+        ((count,),) = self._duck.fetch(query)
         return int(count)
 
     def _find_latest(self) -> Marks:
         """The first pass, once."""
         if self._latest is None:
             marks = Marks(self._scan.rows)
-            keys = [self._scan.column(self._view.columns[name]) for name in self._keys]
+            keys = [self._group(name, kind) for name, kind in self._view.keys]
             within = self._event_time.within(self._window)
             query = self._scan.query(exp.alias_(self._newest(within), _NUMBER, quoted=True))
             query = query.where(within).group_by(*keys)
-            for batch in stream(self._connection, query, _PASS_ROWS):
+            for batch in self._duck.stream(query, _PASS_ROWS):
                 marks.add(batch.column(0).to_numpy())
             self._scan.unchanged.check()
             self._latest = marks
         return self._latest
+
+    def _group(self, name: str, kind: str) -> exp.Expr:
+        """What rows of one entity have in common of a key."""
+        column = self._view.columns[name]
+        value = self._scan.column(column)
+        return by_second(value, self._scan.schema.field(column).type) if kind == "UnixTimestamp" else value
 
     def _newest(self, within: exp.Expr) -> exp.Expr:
         """The number of an entity's newest row."""
         created = self._view.source["created_timestamp_column"]
         times = [self._event_time, *([self._scan.time(created)] if created else [])]
         newest = Newest(times, self._scan.number, self._scan.number_bits)
-        (extremes,) = fetch(self._connection, self._scan.query(*newest.extremes()).where(within))
+        (extremes,) = self._duck.fetch(self._scan.query(*newest.extremes()).where(within))
         return newest.aggregate(extremes)
 
     def _second_pass(self, features: Sequence[str], latest: Marks, counts: Seen) -> Iterator[pa.RecordBatch]:
@@ -112,7 +120,7 @@ class FileReader:
         event_time = exp.alias_(self._event_time.column.copy(), EVENT_TIME, quoted=True)
         query = self._scan.query(*columns, event_time, exp.alias_(self._scan.number, _NUMBER, quoted=True))
         query = query.where(self._event_time.within(self._window))
-        for batch in stream(self._connection, query, _PASS_ROWS):
+        for batch in of_size(self._duck.stream_wide(query, BATCH_BYTES // 2), _PASS_ROWS):
             counts.read += batch.num_rows
             keyed = without_nulls(batch, self._keys)
             counts.keyless += batch.num_rows - keyed.num_rows

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from pyarrow import fs
 
 from featureplane.errors import SourceChanged, SourceError
 
+# What a name may hold that DuckDB takes for a pattern.
+_PATTERN = re.compile(r"[\[?*]")
 _URI = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 # Writers leave marks like _SUCCESS and _delta_log, and editors their own, beside the data.
 _NO_DATA = ("_", ".")
@@ -26,8 +28,13 @@ class Files:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Each file as DuckDB opens it."""
+        """Each file with its scheme."""
         return tuple(f"{self.scheme}://{path}" for path in self.paths) if self.scheme else self.paths
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Each file as DuckDB opens it: a pattern that nothing but the file matches."""
+        return tuple(_PATTERN.sub(r"[\g<0>]", address) for address in self.addresses)
 
     def stamps(self) -> tuple[tuple[Any, ...], ...]:
         """What differs once a file is replaced. Raises FileNotFoundError for one that is gone."""
@@ -60,15 +67,48 @@ class Unchanged:
             )
 
 
-def find_files(path: str, root: Path) -> Files:
-    """The files of a source's `path`: a file, all files below a folder, or those that a `*` matches.
+def find_files(repo_path: Path, source: Mapping[str, Any]) -> list[str]:
+    """The files of a source of Parquet files: that of its path, all below a folder, or those that a `*` matches.
 
-    A relative path is below `root`. Raises SourceError where there is none; OSError from the file system.
+    A relative path is below `repo_path`; those in an object store come with their scheme. Empty where there is none.
+    Raises SourceError for one that lies elsewhere, see `check_inside`; OSError from the file system.
     """
+    path = str(source["path"])
+    files = _files(path, repo_path)
+    check_inside(files, path, repo_path)
+    return list(files.addresses)
+
+
+def open_files(path: str, root: Path) -> Files:
+    """The files of `find_files`, with where they are. Raises SourceError also where there is none."""
+    files = _files(path, root)
+    if not files.paths:
+        _, scheme, place = place_of(path, root)
+        raise SourceError(f"there is nothing at {path if scheme else place}; correct spec.source.file.path")
+    return files
+
+
+def check_inside(files: Files, path: str, root: Path) -> None:
+    """Raises SourceError where `path` lies below `root` and a file that it leads to, through a link, does not."""
+    base = os.path.realpath(root)
+    below = (str(root.absolute()), base)
+    if files.scheme or not any(_is_below(place_of(path, root)[2], each) for each in below):
+        return
+    for found in files.paths:
+        if not _is_below(os.path.realpath(found), base):
+            raise SourceError(
+                f"{found} is a link to a file outside of the data root {base}; put the file there itself, "
+                "or write its own absolute path into spec.source.file.path"
+            )
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _files(path: str, root: Path) -> Files:
     filesystem, scheme, place = place_of(path, root)
     found = [name for name in _matching(filesystem, place) if not _is_beside(name, place)]
-    if not found:
-        raise SourceError(f"there is nothing at {path if scheme else place}; correct spec.source.file.path")
     return Files(filesystem, scheme, tuple(sorted(found)))
 
 

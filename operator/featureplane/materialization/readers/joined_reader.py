@@ -6,52 +6,92 @@ laid side by side. DuckDB's own join of fifty tables keeps some of each in memor
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlglot import exp
 
-from featureplane.materialization.readers.duck import stream
+from featureplane.errors import SourceError
+from featureplane.materialization.encoding.conforming import WrongType, conform
+from featureplane.materialization.readers.batching import BATCH_BYTES, of_size, without_nulls
+from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.failures import reading
 from featureplane.materialization.readers.reader import BATCH_ROWS, ReaderWithSchema, Seen
 from featureplane.materialization.rows import View
+from featureplane.model.types import parse_type
 
 _PLACE = "the latest rows of joined views"
-# What a value takes in memory, its place in a batch and its share of a text included; in bytes.
-_VALUE_BYTES = 16
 _PASS_ROWS = 20_480
 
+Opening = Callable[[], AbstractContextManager[ReaderWithSchema]]
 Places = npt.NDArray[np.int64]
 
 
 class JoinedReader:
-    """Views with the same join keys. `counts` and `schemas` have those of each view's reader, in the views' order."""
+    """Views with the same join keys, each read by what its item of `readers` opens.
+
+    `counts` and `schemas` are those of each view's reader, in the views' order, once there is a batch; but join keys
+    have the form that their declared type gives them, and rows whose keys have none lack them.
+    """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, views: Sequence[View], memory_mb: int, batch_rows: int = BATCH_ROWS
+        self,
+        duck: Duck,
+        views: Sequence[View],
+        readers: Sequence[Opening],
+        memory_mb: int,
+        batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.counts: list[Seen] = []
         self.schemas: list[pa.Schema] = []
         # How many parts of the entities are joined one after the other; as memory asks for unless it is set.
         self.parts: int | None = None
-        self._connection = connection
+        self._duck = duck
         self._views = views
+        self._readers = readers
+        self._reader: ReaderWithSchema | None = None
+        self._bytes = 0
         self._keys = [name for name, _ in views[0].keys]
         self._memory = memory_mb * 1024 * 1024
         self._batch_rows = batch_rows
 
-    def keep(self, reader: ReaderWithSchema) -> None:
-        """Read the next view into its table."""
+    def cancel(self) -> None:
+        """As a `Reader`'s."""
+        self._duck.cancel()
+        reader = self._reader
+        if reader is not None:
+            reader.cancel()
+
+    def _keep_all(self) -> None:
+        """Read each view into its table, once."""
+        for view, opening in list(zip(self._views, self._readers, strict=True))[len(self.schemas) :]:
+            with opening() as reader:
+                self._reader = reader
+                self._duck.check()
+                self._keep(view, reader)
+                self._reader = None
+
+    def _keep(self, view: View, reader: ReaderWithSchema) -> None:
+        keys = _Keys(view)
+        schema = keys.conforming(pa.RecordBatch.from_pylist([], reader.schema)).schema
         name = _name(len(self.schemas))
+        dropped = 0
         with reading(_PLACE):
-            self._connection.from_arrow(reader.schema.empty_table()).create(name)
+            self._duck.connection.from_arrow(schema.empty_table()).create(name)
             for batch in reader.batches():  # not handed to DuckDB as a stream: an error in it would lose its type
-                self._connection.from_arrow(pa.Table.from_batches([batch])).insert_into(name)
+                kept = keys.conforming(batch)
+                dropped += batch.num_rows - kept.num_rows
+                self._bytes += kept.nbytes
+                self._duck.connection.from_arrow(pa.Table.from_batches([kept])).insert_into(name)
+                del batch, kept  # not kept while the next one is made
+        reader.counts.keyless += dropped
+        reader.counts.latest -= dropped
         self.counts.append(reader.counts)
-        self.schemas.append(reader.schema)
+        self.schemas.append(schema)
 
     def batches(self) -> Iterator[list[pa.RecordBatch]]:
         """A batch for each view, all with the same entities in the same order.
@@ -59,15 +99,14 @@ class JoinedReader:
         Each has the form of its view's own reader, but for rows that the view does not have: these have no
         EVENT_TIME and no value.
         """
-        parts = self.parts or self._needed_parts()
+        self._keep_all()
+        parts = self.parts or max(math.ceil(self._bytes / (self._memory / 2)), 1)
         for part in range(parts):
             with reading(_PLACE):
                 tables = [self._rows(view, part, parts) for view in range(len(self._views))]
-            yield from side_by_side(tables, self._keys, self._batch_rows)
-
-    def _needed_parts(self) -> int:
-        values = sum(seen.latest * len(schema.names) for seen, schema in zip(self.counts, self.schemas, strict=True))
-        return max(math.ceil(values * _VALUE_BYTES / (self._memory / 2)), 1)
+            for batches in side_by_side(tables, self._keys, self._batch_rows):
+                yield batches
+                self._duck.check()
 
     def _rows(self, view: int, part: int, parts: int) -> pa.Table:
         """A view's rows of a part of the entities."""
@@ -76,13 +115,38 @@ class JoinedReader:
             keys = [exp.column(exp.to_identifier(name, quoted=True)) for name in self._keys]
             number = exp.Mod(this=exp.Anonymous(this="hash", expressions=keys), expression=exp.Literal.number(parts))
             query = query.where(exp.EQ(this=number, expression=exp.Literal.number(part)))
-        return pa.Table.from_batches(stream(self._connection, query, _PASS_ROWS), self.schemas[view]).combine_chunks()
+        rows = of_size(self._duck.stream_wide(query, BATCH_BYTES), _PASS_ROWS)
+        return pa.Table.from_batches(rows, self.schemas[view]).combine_chunks()
+
+
+class _Keys:
+    """The join keys of a view in the form that their declared types give them, whatever they are in its source."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._kinds = {name: parse_type(kind) for name, kind in view.keys}
+
+    def conforming(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows whose keys have that form."""
+        for name, kind in self._kinds.items():
+            try:
+                found = conform(batch.column(name), kind)
+            except WrongType as error:
+                column = self._view.columns[name]
+                raise SourceError(f"{name}: the column {column!r}: {error}; correct the type or the source") from error
+            column = found.column
+            if found.wrong is not None:
+                column = pc.if_else(pa.array(found.wrong), None, column)
+            batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+        return without_nulls(batch, list(self._kinds))
 
 
 def side_by_side(tables: Sequence[pa.Table], keys: Sequence[str], batch_rows: int) -> Iterator[list[pa.RecordBatch]]:
     """Rows of tables with the same unique `keys` as batches of the same entities, one batch a table at a time."""
     entities, numbers = number_entities([table.select(keys) for table in tables])
     where = [_places(number, len(entities)) for number in numbers]
+    size = sum(table.nbytes for table in tables)
+    batch_rows = max(min(batch_rows, len(entities) * BATCH_BYTES // max(size, 1)), 1)
     for start in range(0, len(entities), batch_rows):
         chosen = entities.slice(start, batch_rows)
         yield [

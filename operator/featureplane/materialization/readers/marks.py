@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from featureplane.errors import SourceChanged
+
 Numbers = npt.NDArray[np.int64]
 
 
@@ -18,6 +20,7 @@ class Marks:
 
     def __init__(self, rows: Sequence[int]) -> None:
         self._row_bits = row_bits(rows)
+        self._rows = np.array(rows, dtype=np.int64)
         self._offsets = np.cumsum([0, *rows], dtype=np.int64)
         self._bits = np.zeros(int(self._offsets[-1]) // 8 + 1, np.uint8)
 
@@ -36,9 +39,12 @@ class Marks:
         return marked
 
     def _places(self, numbers: Numbers) -> Numbers:
-        """Where each row stands among all rows of all files."""
+        """Where each row stands among all rows of all files. Raises SourceChanged for one beyond its file."""
         within: Numbers = numbers & ((1 << self._row_bits) - 1)
-        before: Numbers = self._offsets[numbers >> self._row_bits]
+        files = numbers >> self._row_bits
+        if (len(files) and files.max() >= len(self._rows)) or (within >= self._rows[files]).any():
+            raise SourceChanged("a file has more rows than when it was opened; run again")
+        before: Numbers = self._offsets[files]
         return before + within
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from featureplane.materialization.readers.duck import open_duckdb
@@ -43,11 +44,10 @@ def open_reader(  # noqa: PLR0913
         from featureplane.materialization.readers.table import open_table
 
         with open_postgres(offline) as database:
-            table = open_table(database, view, offline)
-            yield PostgresReader(database, offline, table, view, window, batch_rows)
+            yield PostgresReader(database, open_table(database, view), view, window, batch_rows)
         return
-    with open_duckdb(scratch, memory_mb=memory_mb, threads=threads) as connection:
-        yield FileReader(connection, open_scan(connection, view, repo_path), view, window, batch_rows)
+    with open_duckdb(scratch, memory_mb=memory_mb, threads=threads) as duck:
+        yield FileReader(duck, open_scan(duck, view, repo_path), view, window, batch_rows)
 
 
 @contextmanager
@@ -64,22 +64,24 @@ def open_joined(  # noqa: PLR0913
 ) -> Iterator[JoinedReader]:
     """The latest rows of views with the same join keys, each in its window, as one stream of their entities.
 
-    All views are read before the block begins; `memory_mb` is for reading and for keeping them together.
-    Raises what `open_reader` and its readers raise.
+    All views are read before the first batch; `memory_mb` is for reading and for keeping them together.
+    Its batches raise what `open_reader` and its readers raise.
     """
     half = max(memory_mb // 2, 1)
-    with open_duckdb(scratch, memory_mb=half, threads=threads) as connection:
-        joined = JoinedReader(connection, views, half, batch_rows)
-        for view, window in zip(views, windows, strict=True):
-            with open_reader(
-                view,
-                window,
-                repo_path=repo_path,
-                offline=offline,
-                scratch=scratch,
-                memory_mb=half,
-                threads=threads,
-                batch_rows=_JOINED_ROWS,
-            ) as reader:
-                joined.keep(reader)
-        yield joined
+    readers = [
+        partial(
+            open_reader,
+            view,
+            window,
+            repo_path=repo_path,
+            offline=offline,
+            scratch=scratch,
+            memory_mb=half,
+            threads=threads,
+            batch_rows=_JOINED_ROWS,
+        )
+        for view, window in zip(views, windows, strict=True)
+    ]
+    with open_duckdb(scratch, memory_mb=half, threads=threads) as duck:
+        duck.confine([])
+        yield JoinedReader(duck, views, readers, half, batch_rows)

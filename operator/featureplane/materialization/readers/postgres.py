@@ -1,7 +1,8 @@
 """A connection to the PostgreSQL with source tables, whose answers stream in as Arrow record batches."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Event
 from typing import Any
 
 import adbc_driver_manager
@@ -11,10 +12,17 @@ from psycopg.conninfo import make_conninfo
 from sqlglot import exp
 
 from featureplane.errors import SourceError, StoreUnavailable
-from featureplane.materialization.readers.failures import first_line
+from featureplane.materialization.readers.failures import cancelled, first_line
 from featureplane.settings import PostgresAddress
 
-_CONNECT_SECONDS = "10"
+# A server whose host is gone says nothing: after these a connection counts as broken.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 # What the driver puts into one batch: rows arrive so much at a time, however many there are.
 _BATCH_BYTES = 2 * 1024 * 1024
 # A statement cannot be carried out, for good: syntax and names, privileges, values, and a server out of resources.
@@ -29,12 +37,12 @@ _LOST = ("08", "57P", "53300", "25P")
 
 
 @contextmanager
-def open_postgres(address: PostgresAddress) -> Iterator[Any]:
+def open_postgres(address: PostgresAddress) -> Iterator["Postgres"]:
     """A connection in one transaction that only reads and sees one state of the tables.
 
     Raises StoreUnavailable when the server does not answer.
     """
-    keywords = {"connect_timeout": _CONNECT_SECONDS, "application_name": "featureplane", **address.keywords}
+    keywords = {**_PATIENCE, "application_name": "featureplane", **address.keywords}
     try:
         connection = dbapi.connect(make_conninfo(**keywords))
     except adbc_driver_manager.Error as error:
@@ -42,7 +50,52 @@ def open_postgres(address: PostgresAddress) -> Iterator[Any]:
     with connection:
         with connection.cursor() as cursor, asking(address, "its tables"):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield connection
+        yield Postgres(connection, address)
+
+
+class Postgres:
+    """A connection whose statements another thread can end."""
+
+    def __init__(self, connection: Any, address: PostgresAddress) -> None:
+        self.address = address
+        self._connection = connection
+        self._cursor: Any = None
+        self._cancelled = Event()
+
+    def schema_of(self, query: exp.Expr) -> pa.Schema:
+        """The columns that a query would give."""
+        with self._connection.cursor() as cursor:
+            return cursor.adbc_execute_schema(query.sql("postgres"))
+
+    def stream(self, query: exp.Expr, place: str) -> Iterator[pa.RecordBatch]:
+        """A query's rows as they arrive. Raises as `asking` does, FeatureplaneError once this was cancelled."""
+        self._check(place)
+        try:
+            with asking(self.address, place), self._connection.cursor() as cursor:
+                cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
+                self._cursor = cursor
+                cursor.execute(query.sql("postgres"))
+                for batch in cursor.fetch_record_batch():
+                    yield batch
+                    self._check(place)
+        except (SourceError, StoreUnavailable) as error:
+            if self._cancelled.is_set():
+                raise cancelled(place) from error
+            raise
+        finally:
+            self._cursor = None
+
+    def cancel(self) -> None:
+        """End the statement that runs, and refuse further ones."""
+        self._cancelled.set()
+        cursor = self._cursor
+        if cursor is not None:
+            with suppress(adbc_driver_manager.Error):  # it has just ended by itself
+                cursor.adbc_cancel()
+
+    def _check(self, place: str) -> None:
+        if self._cancelled.is_set():
+            raise cancelled(place)
 
 
 @contextmanager
@@ -60,17 +113,3 @@ def asking(address: PostgresAddress, place: str) -> Iterator[None]:
         if "ERROR:" in str(error):
             raise SourceError(f"{place} at {address} cannot be read: {first_line(error)}") from error
         raise StoreUnavailable(f"PostgreSQL at {address} stopped to answer: {first_line(error)}") from error
-
-
-def schema_of(connection: Any, query: exp.Expr) -> pa.Schema:
-    """The columns that a query would give."""
-    with connection.cursor() as cursor:
-        return cursor.adbc_execute_schema(query.sql("postgres"))
-
-
-def stream(connection: Any, query: exp.Expr) -> Iterator[pa.RecordBatch]:
-    """A query's rows as they arrive."""
-    with connection.cursor() as cursor:
-        cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)})
-        cursor.execute(query.sql("postgres"))
-        yield from cursor.fetch_record_batch()

@@ -41,8 +41,8 @@ class Reader(Protocol):
     """The latest row of each entity in a view's window.
 
     A batch has the join keys and features under their names in Feast with the source's types, and EVENT_TIME as
-    timestamp[us, UTC] without nulls. No two rows have the same join keys. Either method may raise SourceError,
-    SourceChanged or StoreUnavailable.
+    timestamp[us, UTC] without nulls. No two rows have the same join keys, nor does any lack one. Both methods that read
+    may raise SourceError, SourceChanged or StoreUnavailable.
     """
 
     counts: Seen
@@ -53,6 +53,13 @@ class Reader(Protocol):
 
     def null_counts(self, features: Sequence[str]) -> NullCounts:
         """How many of the rows that `batches` gives lack each of these features; nothing else is read."""
+        ...
+
+    def cancel(self) -> None:
+        """Let whatever reads end at once, with FeatureplaneError, and let nothing be read any more.
+
+        May be called from another thread, at any time, and more than once.
+        """
         ...
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 from sqlglot import exp
 
 from featureplane.materialization.readers.columns import check_columns
-from featureplane.materialization.readers.postgres import asking, schema_of
-from featureplane.materialization.readers.times import TimeColumn
+from featureplane.materialization.readers.postgres import Postgres, asking
+from featureplane.materialization.readers.times import SOURCE_ROW, TimeColumn
 from featureplane.materialization.rows import View
 from featureplane.materialization.sources import TYPE_TESTS
 from featureplane.model.types import FeatureType, parse_type
-from featureplane.settings import PostgresAddress
 
 _TEXT, _DOUBLE = "TEXT", "DOUBLE PRECISION"
 _FLOATS = frozenset({"Float32", "Float64"})
@@ -49,17 +47,17 @@ class Table:
 
     def query(self, *columns: exp.Expr) -> exp.Select:
         """A SELECT of these expressions from the table."""
-        return exp.select(*columns).from_(self.table.copy())
+        return exp.select(*columns).from_(exp.alias_(self.table.copy(), SOURCE_ROW, table=True))
 
 
-def open_table(connection: Any, view: View, address: PostgresAddress) -> Table:
+def open_table(database: Postgres, view: View) -> Table:
     """Look at the table of a view's source. Raises SourceError for what the view cannot be read from."""
     name = str(view.source["table"])
     place = f"table {name} (of {view.name})"
     parts = [exp.to_identifier(part, quoted=True) for part in name.split(".")]
     table = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
-    with asking(address, place):
-        schema = schema_of(connection, exp.select("*").from_(table))
+    with asking(database.address, place):
+        schema = database.schema_of(exp.select("*").from_(table))
     casts = {}
     for feature, kind in (*view.keys, *view.features):
         column = view.columns[feature]
@@ -67,7 +65,7 @@ def open_table(connection: Any, view: View, address: PostgresAddress) -> Table:
             casts[feature] = target
     by_column = {view.columns[feature]: _arrow(target) for feature, target in casts.items()}
     seen = pa.schema([pa.field(field.name, by_column.get(field.name, field.type)) for field in schema])
-    check_columns(view, seen, f"{place} at {address}")
+    check_columns(view, seen, f"{place} at {database.address}")
     return Table(place, table, schema, casts, view.columns)
 
 
@@ -93,4 +91,4 @@ def _arrow(target: str) -> pa.DataType:
 
 
 def _column(name: str) -> exp.Column:
-    return exp.column(exp.to_identifier(name, quoted=True))
+    return exp.column(exp.to_identifier(name, quoted=True), table=SOURCE_ROW)

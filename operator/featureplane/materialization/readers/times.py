@@ -15,6 +15,8 @@ from featureplane.materialization.rows import Window
 _MICROSECOND = timedelta(microseconds=1)
 # DuckDB compares a zoned time with its own kind only.
 _ZONED_OF = {"ns": exp.DataType.build("TIMESTAMPTZ_NS", udt=True)}
+# How queries call a row of the source. Each column is named with it: a name alone may be that of a feature as well.
+SOURCE_ROW = "source_row"
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 
 
@@ -58,6 +60,23 @@ class TimeColumn:
         if self.kind.tz is not None:
             return exp.cast(exp.Literal.string(moment.isoformat(" ")), _ZONED_OF.get(self.kind.unit, "TIMESTAMPTZ"))
         return exp.cast(exp.Literal.string(moment.replace(tzinfo=None).isoformat(" ")), "TIMESTAMP")
+
+
+def by_second(value: exp.Expr, kind: pa.DataType) -> exp.Expr:
+    """A value to group by, for a key of times: stores keep it in whole seconds."""
+    if not pa.types.is_timestamp(kind):
+        return value
+    if kind.unit == "ns":  # PostgreSQL has none; as any other time DuckDB would round it up
+        return _whole_seconds(exp.Anonymous(this="epoch_ns", expressions=[value]))
+    return exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string("second"), value])
+
+
+def _whole_seconds(nanoseconds: exp.Expr) -> exp.Expr:
+    """Rounded down, before 1970 too, where a remainder is negative."""
+    second = exp.Literal.number(10**9)
+    remainder = exp.Paren(this=exp.Mod(this=nanoseconds, expression=second))
+    positive = exp.Paren(this=exp.Add(this=remainder, expression=second.copy()))
+    return exp.Sub(this=nanoseconds.copy(), expression=exp.Mod(this=positive, expression=second.copy()))
 
 
 def as_event_time(times: pa.Array) -> pa.Array:
