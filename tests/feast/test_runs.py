@@ -634,3 +634,33 @@ class TestTogether:
         world.apply(project, a_feature_view(), *views)
         runs = engine.run([task(view) for view in many])
         assert [(run.rows_written, run.rows_rejected) for run in runs] == [(2, 2), (3, 0), (2, 0)]
+
+
+class TestRaisedTtl:
+    def test_rows_are_copied_once_more_and_live_as_long(
+        self, world: World, engine: Materializer, project: Object, lake: Path
+    ) -> None:
+        now = datetime.now(UTC)
+        write(lake, [1.0], now - 30 * HOUR)
+        world.apply(project, a_feature_view(ttl="2d"))
+        engine.run([task(end=now)])
+        assert self.watermarks(world) == {"commodity_prices": now}
+        world.apply(project, a_feature_view(ttl="1d"))
+        assert self.watermarks(world) == {"commodity_prices": now}
+        world.apply(project, a_feature_view(ttl="10d"))
+        assert self.watermarks(world) == {}
+        engine.run([task(end=now)])
+        (key,) = world.redis.scan_iter()
+        if world.redis.pttl(key) > 0:  # a server whose fields do not expire
+            assert world.redis.pttl(key) > timedelta(days=8).total_seconds() * 1000
+
+    def watermarks(self, world: World) -> dict[str, datetime]:
+        with begin(world.engine, world.stores.postgres) as connection:
+            return history.last_successes(connection, PROJECT)
+
+
+def test_a_first_run_that_finds_nothing_says_where_it_looked(engine: Materializer, lake: Path) -> None:
+    write(lake, [1.0], NOON - 50 * HOUR)
+    (run,) = engine.run([Task("commodity_prices", NOON - 2 * HOUR, NOON, "initial")])
+    assert (run.result, run.rows_read) == (SUCCEEDED, 0)
+    assert run.message == "the source has no rows from 2026-01-10 10:00Z to 2026-01-10 12:00Z"

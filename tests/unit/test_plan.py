@@ -52,7 +52,14 @@ def test_a_changed_field_is_named_with_before_and_after():
     change = change_of(found)
     assert change.action == "change"
     assert change.fields == (FieldChange("ttl_seconds", 172800, 86400),)
-    assert change.effects == ("the new ttl holds for rows already online as well; none is written again for it",)
+    assert change.effects == ("rows already online keep the time they have; those written from now on live shorter",)
+
+
+def test_a_ttl_that_is_raised_copies_the_rows_once_more():
+    effect = ("rows within the new ttl are copied once more, so that those online live as long",)
+    for longer in ({"ttl": "2d"}, {}):
+        found = plan(defined(a_feature_view(ttl="1d")), defined(a_feature_view(**longer)))
+        assert change_of(found).effects == effect
 
 
 def test_an_added_and_a_removed_feature_say_what_happens_to_rows():

@@ -62,6 +62,8 @@ class Events:
             warning = _TOLD.get((condition.type, condition.status))
             if item.kind == names.FEAST_PROJECT and (condition.type, condition.status) == ("Ready", "False"):
                 warning = condition.reason not in _STARTING
+            if condition.reason == "InUse" and condition.type == "Ready":
+                warning = True
             if warning is not None and condition.reason not in _QUIET:
                 self.tell(item, condition.reason, condition.message or condition.type, warning=warning)
 

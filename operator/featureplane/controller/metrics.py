@@ -7,10 +7,12 @@ A Job's pod ends before it is scraped: what its runs did is told here, from the 
 
 from collections.abc import Collection, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from featureplane.materialization.history import SUCCEEDED, Run
 
+# A series of each counter that says when it began to count: as many again, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 
 RECONCILES = Counter(

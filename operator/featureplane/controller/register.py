@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -147,7 +148,10 @@ class Register:
         self._thread.shutdown(wait=False)
 
     async def _in_thread(self, work: Callable[..., R], *arguments: object) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, work, *arguments)
+        # With the context of the reconcile that asks, which its log lines name.
+        context = copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, context.run, self._timed, work, *arguments)
 
     def _timed(self, work: Callable[..., R], *arguments: object) -> R:
         self.busy_since = time.time()

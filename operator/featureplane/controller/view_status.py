@@ -77,6 +77,8 @@ def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now
         ready = Condition("Ready", "Unknown", registered.reason, registered.message)
     else:
         ready = Condition("Ready", "True", "Suspended" if suspended else "Ready", _READY[suspended])
+    if facts.held:
+        ready = Condition("Ready", "False", *facts.held)
     conditions = [ready, valid, registered, materialized, fresh]
     if facts.held or item.deleting:
         reason, message = facts.held or ("Deleting", "it is being taken out of the registry")
@@ -99,7 +101,13 @@ def _valid(problems: Sequence[Problem]) -> Condition:
     if not problems:
         return Condition("Valid", "True", "Valid")
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return Condition("Valid", "False", problems[0].reason, "; ".join(map(str, problems[:3])) + more)
+    anew = _ANEW if any(problem.reason in _BY_NAME for problem in problems) else ""
+    return Condition("Valid", "False", problems[0].reason, "; ".join(map(str, problems[:3])) + more + anew)
+
+
+# What an object is called, and what it belongs to, cannot be changed in it.
+_BY_NAME = frozenset({"NameConflict", "EntityConflict", "ProjectNotFound"})
+_ANEW = "; to change names, entities or the project, delete this object and create it anew"
 
 
 def _registered(facts: Facts) -> Condition:
@@ -126,7 +134,9 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
         return Condition(kind, "Unknown", "NotScheduled", "schedule is never: run featureplane materialize, or push")
     if item.model.spec.suspend:
         return Condition(kind, "Unknown", "Suspended", "no run starts while suspend is true")
-    if not facts.waits and not facts.unregistered:
+    if facts.unregistered or facts.problems:
+        return Condition(kind, "Unknown", "NotRegistered")
+    if not facts.waits:
         return Condition(kind, "Unknown", "NoRuns", "nothing was copied since it was registered; its schedule will")
     return Condition(
         kind, "False", "WaitingForFirstRun",

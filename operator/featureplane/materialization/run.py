@@ -22,7 +22,7 @@ from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_
 from featureplane.materialization.readers.opening import open_joined, open_reader
 from featureplane.materialization.readers.reader import BATCH_ROWS
 from featureplane.materialization.rows import Window
-from featureplane.materialization.windows import Task
+from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin, engine_for
@@ -250,13 +250,21 @@ def _succeeded(task: Task, started: datetime, copied: Copied, at: datetime | Non
         SUCCEEDED,
         rows_written=copied.written,
         max_event_time=copied.newest,
-        message=copied.message[:_LONGEST_MESSAGE],
+        message=(copied.message or _nothing_there(task, copied))[:_LONGEST_MESSAGE],
         rows_read=copied.read,
         rows_skipped=copied.skipped,
         rows_rejected=copied.rejected,
         rows_late=copied.late,
         bytes_written=copied.bytes,
     )
+
+
+def _nothing_there(task: Task, copied: Copied) -> str:
+    """A first run without a row is what nobody expects: the window reaches back no further than the ttl."""
+    if task.since is not None or copied.read != 0:
+        return ""
+    begin = "" if task.start == BEGINNING else f" from {task.start:%Y-%m-%d %H:%MZ}"
+    return f"the source has no rows{begin} to {task.end:%Y-%m-%d %H:%MZ}"
 
 
 def _failed(task: Task, started: datetime, message: str) -> Run:

@@ -10,23 +10,24 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from featureplane.registry.state import Registered
 from featureplane.registry.tables import changes, definitions, purges, runs
-from featureplane.rendering.definitions import Definition, Json, Key, canonical
+from featureplane.rendering.definitions import Definition, Json, Key, canonical, lives_longer
 
-# What `changes.action` says beside change, adopt and remove: a view is new, or has features that it had not before.
+# What `changes.action` says beside change, adopt and remove: a view is new, or has features that it had not before, or
+# its rows live longer.
 # Either way its rows are to be copied from the beginning.
 ADD: Final = "add"
 EXTEND: Final = "extend"
 
 
 def action_of(planned: str, item: Definition, before: Registered) -> str:
-    """What to call the writing of an object: what the plan calls it, but for a view that gains features."""
+    """What to call the writing of an object: what the plan calls it, but for a view that gains features or time."""
     old = before.definitions.get(item.key)
     if item.kind != "feature_view" or old is None:
         return planned
     gained = {feature["name"] for feature in item.spec["features"]} - {
         feature["name"] for feature in old.spec["features"]
     }
-    return EXTEND if gained else planned
+    return EXTEND if gained or lives_longer(old.spec["ttl_seconds"], item.spec["ttl_seconds"]) else planned
 
 
 def record(connection: Connection, project: str, epoch: int, written: Sequence[tuple[str, Definition]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from featureplane.registry.state import Registered, shared_names
-from featureplane.rendering.definitions import KINDS, Definition, Json, Key
+from featureplane.rendering.definitions import KINDS, Definition, Json, Key, lives_longer
 
 Action = Literal["add", "change", "remove"]
 RETAIN = "Retain"
@@ -243,6 +243,12 @@ def _effects_of_adding(definition: Definition) -> Iterator[str]:
             yield f"nothing is online until the schedule {definition.extras['schedule']!r} runs"
 
 
+def _effect_of_ttl(before: int, after: int) -> str:
+    if lives_longer(before, after):
+        return "rows within the new ttl are copied once more, so that those online live as long"
+    return "rows already online keep the time they have; those written from now on live shorter"
+
+
 def _effects_of_changing(before: Definition, after: Definition, registered: Registered) -> Iterator[str]:
     if before.key not in registered.owned:
         yield "registered by Feast alone until now; it becomes Featureplane's"
@@ -257,7 +263,7 @@ def _effects_of_changing(before: Definition, after: Definition, registered: Regi
     if before.spec["source"] != after.spec["source"] or "source_copy" in before.spec:
         yield "rows already online keep the old source's values until a run writes them again"
     if before.spec["ttl_seconds"] != after.spec["ttl_seconds"]:
-        yield "the new ttl holds for rows already online as well; none is written again for it"
+        yield _effect_of_ttl(before.spec["ttl_seconds"], after.spec["ttl_seconds"])
     if before.spec["online"] and not after.spec["online"]:
         yield "no run writes rows any more; what is online stays until it is purged"
     if before.extras.get("checks") != after.extras.get("checks"):

@@ -57,6 +57,11 @@ class Definition:
         return digest({"spec": _order_free(self.kind, self.spec), "extras": self.extras})
 
 
+def lives_longer(before: int, after: int) -> bool:
+    """Whether a ttl was raised, in seconds; 0 is for ever."""
+    return before != 0 and (after == 0 or after > before)
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no white space, and nothing but ASCII: the same value, the same bytes."""
     return _canonical.encode(value)

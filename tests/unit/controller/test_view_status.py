@@ -63,7 +63,7 @@ def test_copied_and_fresh_is_ready():
         ({"online": False}, {}, ("True", "Ready"), None),
         ({"materialization": {"schedule": "never"}}, {"waits": True}, ("True", "Ready"), None),
         ({"suspend": True}, {"waits": True}, ("True", "Suspended"), None),
-        ({}, {"held": ("InUse", "by a service"), "runs": [a_run()]}, ("True", "Ready"), "Reconciling"),
+        ({}, {"held": ("InUse", "by a service"), "runs": [a_run()]}, ("False", "InUse"), "Reconciling"),
     ],
 )
 def test_every_state_has_a_reason(changes, known, ready, also):
