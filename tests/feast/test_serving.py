@@ -154,6 +154,24 @@ def test_the_server_ends_with_its_parent_however_that_ends(served: Served) -> No
     assert alive == []
 
 
+def test_what_is_registered_before_the_wait_is_served_from_the_first_answer_on(served: Served) -> None:
+    """The server loads Feast in the meantime; it must not have read the registry by then."""
+    world, before = served.world, set(children())
+    with serving(world.declarations().project, world.stores, world.folder) as server:
+        wait_until_idle(*set(children()) - before)
+        world.apply(a_feature_view("registered-late"))
+        server.wait_until_ready()
+        request = {"features": ["registered_late:price"], "entities": {"commodity": ["gold"]}}
+        assert httpx.post(f"{server.url}/get-online-features", json=request).status_code == 200
+
+
+def wait_until_idle(process: psutil.Process) -> None:
+    before, spent = -1.0, process.cpu_times().user
+    while spent != before:
+        time.sleep(1)
+        before, spent = spent, process.cpu_times().user
+
+
 def test_stopping_leaves_nothing_behind(served: Served) -> None:
     before = set(children())
     with serving(served.world.declarations().project, served.world.stores, served.world.folder) as server:

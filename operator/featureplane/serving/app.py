@@ -32,7 +32,12 @@ class Server:
     _process: ServerProcess = field(repr=False)
 
     def wait_until_ready(self, seconds: float = _READY_SECONDS) -> None:
-        """Return when `/health` answers; raises FeatureplaneError when the process ends first or time is up."""
+        """Let it read the registry, and return when `/health` answers.
+
+        What was written before this call is served from the first answer on. Raises FeatureplaneError when the process
+        ends first or time is up.
+        """
+        self._process.go_on()
         deadline = time.monotonic() + seconds
         # A proxy of the environment is for other machines than this one.
         with httpx.Client(trust_env=False, timeout=1.0) as client:
@@ -65,7 +70,7 @@ def serving(
     port: int = 0,
     log: TextIO | None = None,
 ) -> Iterator[Server]:
-    """A server on `host` and `port` (0: a free one), stopped with the block. It may not be ready yet.
+    """A server on `host` and `port` (0: a free one), stopped with the block. It answers once somebody waits for it.
 
     Raises FeatureplaneError when somebody else listens there, or there is no registry, or one with code in it.
     """

@@ -2,15 +2,15 @@
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 
 def read_request() -> dict[str, Any]:
-    """The first line of standard input."""
-    return dict(json.loads(sys.stdin.readline()))
+    """The first line of standard input, and not a byte more: the parent may have said the next word already."""
+    with open(0, "rb", buffering=0, closefd=False) as words:
+        return dict(json.loads(words.readline()))
 
 
 class Announcement:
@@ -26,15 +26,20 @@ class Announcement:
         self._channel.close()
 
 
-def when_parent_ends(call: Callable[[], object]) -> None:
-    """Call it, in a thread, when standard input ends: the parent has closed it, or is gone."""
+def when_parent_ends(call: Callable[[], object]) -> threading.Event:
+    """Call it, in a thread, when standard input ends: the parent has closed it, or is gone.
+
+    The event is set once the parent says to go on (`ServerProcess.go_on`).
+    """
+    may_go_on = threading.Event()
 
     def wait() -> None:
         while os.read(0, 4096):
-            pass
+            may_go_on.set()
         call()
 
     threading.Thread(target=wait, daemon=True).start()
+    return may_go_on
 
 
 def bracketed(host: str) -> str:

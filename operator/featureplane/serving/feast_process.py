@@ -13,7 +13,7 @@ _FIRST_SOCKET = 3
 def main() -> None:
     request = read_request()
     _pass_on(request["socket"])
-    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    may_go_on = when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     from pathlib import Path
 
     from feast.feature_server import start_server
@@ -22,6 +22,8 @@ def main() -> None:
 
     config = RepoConfig(**request["feature_store"])
     config.repo_path = Path(request["repo_path"])
+    # Feast takes seconds to load, in which the parent may write what is to be served; it is read afterwards.
+    may_go_on.wait()
     store = FeatureStore(config=config)
     _outlive_outages(store)
     start_server(

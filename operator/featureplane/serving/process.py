@@ -39,9 +39,16 @@ class ServerProcess:
             # Ctrl-C in a terminal goes to the parent, which then ends its children in order.
             start_new_session=True,
         )
+        self._say(json.dumps(request))
+
+    def go_on(self) -> None:
+        """Let a server begin that waits for the word (see `child.when_parent_ends`)."""
+        self._say("")
+
+    def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it ended at once: whoever waits for it sees that
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        with suppress(BrokenPipeError):  # it has ended: whoever waits for it sees that
+            self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
     @property
