@@ -117,7 +117,6 @@ def project(stores: Stores, conf: dict[str, str]) -> FeastProject:
 @pytest.fixture(scope="module")
 def engine(project: FeastProject, stores: Stores, lake: Path) -> Iterator[Materializer]:
     with materializer(project, stores, lake) as made:
-        made.start()
         yield made
 
 

@@ -1,36 +1,19 @@
 """How long rows live: on the server that is here, and as commands for one whose fields can expire."""
 
 import time
-from collections.abc import Iterator
 
 import hiredis
 import numpy as np
 import pytest
-from redis import Redis
 
-from data.writing.batches import SECOND, batch, hash_of, joint_batch, key_of, rows_of
-from data.writing.redis_processes import RedisProcess, cleared, fields_expire
+from data.writing.batches import SECOND, batch, every_mode, hash_of, joint_batch, key_of, rows_of
+from data.writing.redis_processes import fields_expire
 from featureplane.materialization.redis_layout import field, time_field
 from featureplane.materialization.writing import modes
 from featureplane.materialization.writing.expiry import Expiry, Plan, plan_for
 from featureplane.materialization.writing.writer import open_writer
 
 HOUR = 3_600_000
-MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[RedisProcess]:
-    made = RedisProcess(tmp_path_factory.mktemp("redis")).start()
-    yield made
-    made.kill()
-
-
-@pytest.fixture
-def redis(server) -> Iterator[Redis]:
-    with server.client() as client:
-        yield cleared(client)
 
 
 @pytest.fixture

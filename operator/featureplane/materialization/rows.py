@@ -63,16 +63,3 @@ class Window:
     start: datetime
     end: datetime
     since: datetime | None = None
-
-
-@dataclass
-class Counts:
-    """What a reader saw: complete when its batches are exhausted.
-
-    `read` rows lie in the window, of which `latest` are the newest of their entity; `late` rows lie before it and were
-    created since the last run; `future` rows lie after its end.
-    """
-
-    read: int = 0
-    late: int = 0
-    future: int = 0

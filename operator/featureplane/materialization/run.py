@@ -137,6 +137,7 @@ class Materializer:
         """
         names = [task.view for task in tasks]
         started = datetime.now(UTC)
+        mine: list[Task] = []
         with self._noting_interruption(tasks, engine):
             try:
                 with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
@@ -144,7 +145,7 @@ class Materializer:
                     return self._copy_together(mine, known, held, progress) if len(mine) > 1 else []
             except (StoreUnavailable, WriteRefused) as error:
                 self._is_away = isinstance(error, StoreUnavailable)
-                return [_failed(task, started, str(error)) for task in tasks]
+                return [_failed(task, started, str(error)) for task in mine]
             except Exception as error:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
                 logger.info("views of one entity are copied one by one: %s", error)
                 return []
@@ -230,10 +231,6 @@ class Materializer:
         copied = copy(way.view, source, self._stores.redis, self._patient(way.options), watch)
         self._is_away = False
         return copied
-
-    def start(self) -> None:
-        """Begin to load Feast, for projects whose every view needs it."""
-        self._feast.start()
 
     def close(self) -> None:
         self._feast.close()

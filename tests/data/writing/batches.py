@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from featureplane.materialization.encoding.encoded import Encoded, Part
@@ -15,6 +16,10 @@ PROJECT = "shop"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 T0 = 1_700_000_000_000_000
 SECOND = 1_000_000
+
+# The writer's ways, as its options.
+MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
+every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 Row = tuple[int, int, Mapping[str, float]]
 """An entity, its event time in microseconds, its features."""

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from data.writing.batches import batch, hash_of, joint_batch, key_of, rows_of
+from data.writing.batches import batch, every_mode, hash_of, joint_batch, key_of, rows_of
 from data.writing.redis_processes import RedisProcess, fields_expire
 from featureplane.materialization.redis_layout import field, time_field
 from featureplane.materialization.writing.expiry import Expiry
 from featureplane.materialization.writing.writer import open_writer
 
 HOUR = 3_600_000
-MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
-every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
 @pytest.fixture(scope="module")

@@ -7,20 +7,25 @@ from typing import Final, Protocol
 import pyarrow as pa
 
 from featureplane.materialization.readers.times import UTC_MICROSECONDS
-from featureplane.materialization.rows import EVENT_TIME, Counts, View
+from featureplane.materialization.rows import EVENT_TIME, View
 
 # Rows in a batch unless a caller says otherwise: what an encoder and a pipeline to the online store take in one step.
 BATCH_ROWS: Final = 5_000
 
 
 @dataclass
-class Seen(Counts):
-    """Counts; of the rows read, `latest` are the newest of their entity and `keyless` lack a join key, so that no
-    entity has them.
+class Seen:
+    """What a reader saw: complete when its batches are exhausted.
+
+    `read` rows lie in the window, of which `latest` are the newest of their entity and `keyless` lack a join key, so
+    that no entity has them; `late` rows lie before it and were created since the last run, `future` rows after its end.
     """
 
+    read: int = 0
     latest: int = 0
     keyless: int = 0
+    late: int = 0
+    future: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ class Link:
         self._space = bytearray(_PIECE)
         self._reader: Any = hiredis.Reader(replyError=self._failed, notEnoughData=_NO_MORE)
         self._has_failed = False
-        self.sent = 0
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -64,7 +63,6 @@ class Link:
                 return
             except OSError as error:
                 raise Interrupted(f"the connection broke: {error}") from error
-            self.sent += count
             if count == len(buffer):
                 self._unsent.popleft()
             else:

@@ -22,4 +22,3 @@ def _load(name: str) -> Script:
 
 NEWEST = _load("newest.lua")
 RAISE = _load("raise.lua")
-ALL = (NEWEST, RAISE)

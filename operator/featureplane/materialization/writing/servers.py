@@ -35,7 +35,6 @@ class Servers:
         self.address = address
         self.is_cluster = address.mode == "Cluster"
         self.links: dict[str, Link] = {}
-        self.sent = 0
         self._timeout = timeout
         self._loaded = loaded
         self._asks_expiry = asks_expiry
@@ -64,7 +63,6 @@ class Servers:
         """Drop every connection, with what is under way on it."""
         self._was_demoted |= demoted
         for link in self.links.values():
-            self.sent += link.sent
             link.close()
         self.links.clear()
         if self._client is not None:
@@ -76,11 +74,6 @@ class Servers:
     def has_field_expiry(self) -> bool:
         """Whether fields of hashes can expire, on all of them."""
         return bool(self._can_expire) and all(self._can_expire.values())
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The `run_id` of each server."""
-        return frozenset(self._trusted)
 
     def route(self, rows: Encoded) -> list[tuple[Link, Encoded]]:
         """The rows of each server."""

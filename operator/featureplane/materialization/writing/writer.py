@@ -79,16 +79,6 @@ class Writer:
         self._servers = Servers(address, limits.timeout, loaded, asks_expiry=expiry is not None)
         self._pipeline = Pipeline(self._servers, limits, self._steps_of, self._confirm)
 
-    @property
-    def bytes_sent(self) -> int:
-        """What went over the sockets, repetitions included."""
-        return self._servers.sent + sum(link.sent for link in self._servers.links.values())
-
-    @property
-    def servers(self) -> frozenset[str]:
-        """The `run_id` of each server that took rows: a later writer that meets others follows a restart."""
-        return self._servers.names
-
     def open(self) -> None:
         self._pipeline.open()
 
