@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from featureplane.errors import FeatureplaneError, SourceError, StoreUnavailable
-from featureplane.materialization.readers.opening import open_reader
+from featureplane.materialization.readers.opening import Places, open_reader
 from featureplane.materialization.rows import EVENT_TIME, View, Window
 from featureplane.settings import PostgresAddress
 
@@ -46,7 +47,7 @@ def tables(offline):
 
 
 def opened(offline, view, window=DAY, **options):
-    return open_reader(view, window, repo_path=None, offline=offline, **options)
+    return open_reader(view, window, Places(Path(), offline), **options)
 
 
 def rows(offline, view=None, window=DAY):

@@ -19,7 +19,7 @@ from featureplane.materialization.copying import Copied, Watch, WriteOptions, co
 from featureplane.materialization.feast_child import FeastChild
 from featureplane.materialization.groups import grouped
 from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, prune
-from featureplane.materialization.readers.opening import open_joined, open_reader
+from featureplane.materialization.readers.opening import Places, open_joined, open_reader
 from featureplane.materialization.readers.reader import BATCH_ROWS
 from featureplane.materialization.rows import Window
 from featureplane.materialization.windows import BEGINNING, Task
@@ -31,7 +31,7 @@ from featureplane.settings import PostgresAddress, Stores
 logger = logging.getLogger(__name__)
 
 _LONGEST_MESSAGE = 1000
-_LEAST_ROWS = 250
+_LEAST_ROWS = 1000
 # How long a run waits for another run on a view, when all else is done, and for a registry that is away to note a run.
 _WAIT_FOR_OTHERS = 60.0
 _WAIT_FOR_REGISTRY = 60.0
@@ -59,7 +59,7 @@ class Materializer:
         self._stores = stores
         self._repo_path = repo_path
         self._is_away = False
-        self._places = {"repo_path": repo_path, "offline": offline, "scratch": scratch}
+        self._places = Places(repo_path, offline, scratch)
         self._feast = FeastChild(project, stores, repo_path)
 
     def run(self, tasks: Sequence[Task], progress: Progress | None = None, *, overwrite: bool = False) -> list[Run]:
@@ -157,7 +157,7 @@ class Materializer:
         windows = [Window(task.start, task.end, task.since) for task in tasks]
         # A row of many views is long: fewer of them are as much.
         rows = max(_LEAST_ROWS, BATCH_ROWS * 2 // len(views))
-        source = partial(open_joined, views, windows, **self._places, memory_mb=128, batch_rows=rows)  # type: ignore[arg-type]
+        source = partial(open_joined, views, windows, self._places, memory_mb=128, batch_rows=rows)
         label = f"{len(tasks)} views of {', '.join(name for name, _ in views[0].keys)}"
         watch = Watch(held.check, lambda rows: progress.on_rows(label, rows))
         started = datetime.now(UTC)
@@ -227,7 +227,7 @@ class Materializer:
             return self._feast.copy(task)
         window = Window(task.start, task.end, task.since)
         watch = Watch(held.check, lambda rows: progress.on_rows(task.view, rows))
-        source = partial(open_reader, way.view, window, **self._places)  # type: ignore[arg-type]
+        source = partial(open_reader, way.view, window, self._places)
         copied = copy(way.view, source, self._stores.redis, self._patient(way.options), watch)
         self._is_away = False
         return copied

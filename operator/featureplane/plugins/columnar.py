@@ -22,7 +22,7 @@ from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 
 from feast import FeatureView
 from featureplane.materialization.copying import Copied, WriteOptions, copy
-from featureplane.materialization.readers.opening import open_reader
+from featureplane.materialization.readers.opening import Places, open_reader
 from featureplane.materialization.readers.reader import Reader
 from featureplane.materialization.rows import View, Window
 from featureplane.materialization.writing.expiry import Expiry
@@ -126,11 +126,7 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
         with (
             TemporaryDirectory(prefix="featureplane-run-") as scratch,
             open_reader(
-                view,
-                window,
-                repo_path=Path(self.repo_config.repo_path or "."),
-                offline=self._postgres(),
-                scratch=Path(scratch),
+                view, window, Places(Path(self.repo_config.repo_path or "."), self._postgres(), Path(scratch))
             ) as reader,
         ):
             yield reader

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featureplane.materialization.readers.opening import open_reader
+from featureplane.materialization.readers.opening import Places, open_reader
 from featureplane.materialization.rows import View, Window
 from featureplane.settings import PostgresAddress
 
@@ -60,6 +60,7 @@ class Folder:
 
     path: Path
     batch_rows: int = 2
+    scratch: Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     def write(self, table: pa.Table, name: str = "prices.parquet", **options: Any) -> Path:
@@ -72,8 +73,7 @@ class Folder:
         return open_reader(
             view or a_view(),
             window,
-            repo_path=self.path,
-            offline=PostgresAddress({}),
+            Places(self.path, PostgresAddress({}), self.scratch),
             batch_rows=self.batch_rows,
             **self.options,
         )

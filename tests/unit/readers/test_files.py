@@ -331,6 +331,6 @@ def test_nothing_is_left_on_the_scratch_disk(folder):
     folder.write(MANY)
     scratch = folder.path / "scratch"
     scratch.mkdir()
-    folder.options = {"scratch": scratch}
+    folder.scratch = scratch
     folder.counts()
     assert list(scratch.iterdir()) == []

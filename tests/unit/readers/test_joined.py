@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from sources_of_tests import DAY, Folder, a_view, at, prices
 
 from featureplane.errors import FeatureplaneError, SourceError
-from featureplane.materialization.readers.opening import open_joined
+from featureplane.materialization.readers.opening import Places, open_joined
 from featureplane.materialization.rows import EVENT_TIME, Window
 from featureplane.settings import PostgresAddress
 
 
 def joined(folder, views, windows=None, **options):
     windows = windows or [DAY] * len(views)
-    return open_joined(views, windows, repo_path=folder.path, offline=PostgresAddress({}), batch_rows=3, **options)
+    return open_joined(views, windows, Places(folder.path, PostgresAddress({})), batch_rows=3, **options)
 
 
 def rows(folder, views, windows=None, **options):
@@ -64,12 +64,14 @@ def test_no_rows_anywhere_are_no_batches(folder):
     assert rows(folder, [a_view(), a_view()]) == {}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9)), max_size=12), min_size=1, max_size=4),
-    st.integers(1, 3),
+    st.sampled_from([None, 1, 2, 3]),
+    st.sampled_from([1, 400, 10**9]),
 )
-def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts):
+def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts, memory):
+    """However many parts it takes, and whenever rows get too many for memory."""
     folder = Folder(tmp_path)
     views = [a_view(path=f"{index}.parquet") for index in range(len(tables))]
     for view, table in zip(views, tables, strict=True):
@@ -80,6 +82,7 @@ def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts):
     expected = {entity: [found.get(entity, NONE) for found in own] for entity in entities}
     with joined(folder, views) as reader:
         reader.parts = parts
+        reader.kept.memory = memory
         assert {
             entity[0]["commodity"]: [(row["price"], row[EVENT_TIME]) for row in entity]
             for batches in reader.batches()

@@ -87,17 +87,20 @@ class Duck:
             finally:
                 self._cursors.discard(cursor)
 
-    def confine(self, addresses: Iterable[str]) -> None:
-        """Let nothing be opened any more but these files and the scratch folder, whatever a query says."""
-        allowed = exp.array(*map(exp.Literal.string, addresses))
+    def confine(self, sources: Iterable[Files]) -> None:
+        """Let nothing be opened any more but these files and the scratch folder, whatever a query says.
+
+        Files of an object store are opened through Arrow's file system.
+        """
+        addresses: set[str] = set()
+        for files in sources:
+            addresses |= {*files.addresses, *files.patterns}
+            if files.scheme and not self.connection.filesystem_is_registered(files.scheme):
+                self.connection.register_filesystem(_Lent(files.filesystem, files.scheme))
+        allowed = exp.array(*map(exp.Literal.string, sorted(addresses)))
         self.connection.execute(f"SET allowed_paths = {allowed.sql('duckdb')}")
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET lock_configuration = true")
-
-    def lend(self, files: Files) -> None:
-        """Let files of an object store be opened through Arrow's file system."""
-        if files.scheme and not self.connection.filesystem_is_registered(files.scheme):
-            self.connection.register_filesystem(_Lent(files.filesystem, files.scheme))
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """The latest rows of many views of one entity as one stream, in which each entity comes once.
 
-Each view is read by its own reader into a table of DuckDB's, which is on the scratch disk as far as it does not fit
-into memory. Then a part of the entities at a time, chosen by the hash of their join keys, has its rows of every table
-laid side by side. DuckDB's own join of fifty tables keeps some of each in memory, which is more than a run may have.
+Each view is read by its own reader, and its rows are laid beside those of the others. What is more than memory may
+hold goes into tables of DuckDB's, which are on the scratch disk as far as they have to be; then a part of the entities
+at a time, chosen by the hash of their join keys, comes back. DuckDB's own join of fifty tables keeps some of each in
+memory, which is more than a run may have.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +27,12 @@ from featureplane.model.types import parse_type
 _PLACE = "the latest rows of joined views"
 _PASS_ROWS = 20_480
 
-Opening = Callable[[], AbstractContextManager[ReaderWithSchema]]
+Opening = Callable[[], ReaderWithSchema]
 Places = npt.NDArray[np.int64]
 
 
 class JoinedReader:
-    """Views with the same join keys, each read by what its item of `readers` opens.
+    """Views with the same join keys, each read by what its item of `readers` makes with the same `duck`.
 
     `counts` and `schemas` are those of each view's reader, in the views' order, once there is a batch; but join keys
     have the form that their declared type gives them, and rows whose keys have none lack them.
@@ -47,51 +47,40 @@ class JoinedReader:
         batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.counts: list[Seen] = []
-        self.schemas: list[pa.Schema] = []
         # How many parts of the entities are joined one after the other; as memory asks for unless it is set.
         self.parts: int | None = None
         self._duck = duck
         self._views = views
         self._readers = readers
-        self._reader: ReaderWithSchema | None = None
-        self._bytes = 0
-        self._keys = [name for name, _ in views[0].keys]
-        self._memory = memory_mb * 1024 * 1024
+        self.kept = Kept(duck, [name for name, _ in views[0].keys], memory_mb * 1024 * 1024)
         self._batch_rows = batch_rows
+
+    @property
+    def schemas(self) -> list[pa.Schema]:
+        return self.kept.schemas
 
     def cancel(self) -> None:
         """As a `Reader`'s."""
         self._duck.cancel()
-        reader = self._reader
-        if reader is not None:
-            reader.cancel()
 
     def _keep_all(self) -> None:
-        """Read each view into its table, once."""
-        for view, opening in list(zip(self._views, self._readers, strict=True))[len(self.schemas) :]:
-            with opening() as reader:
-                self._reader = reader
-                self._duck.check()
-                self._keep(view, reader)
-                self._reader = None
+        """Read each view, once."""
+        for view, opening in list(zip(self._views, self._readers, strict=True))[len(self.counts) :]:
+            self._duck.check()
+            self._keep(view, opening())
 
     def _keep(self, view: View, reader: ReaderWithSchema) -> None:
         keys = _Keys(view)
-        schema = keys.conforming(pa.RecordBatch.from_pylist([], reader.schema)).schema
-        name = _name(len(self.schemas))
+        self.kept.begin(keys.conforming(pa.RecordBatch.from_pylist([], reader.schema)).schema)
         dropped = 0
-        with reading(_PLACE):
-            self._duck.connection.from_arrow(schema.empty_table()).create(name)
-            for batch in reader.batches():  # not handed to DuckDB as a stream: an error in it would lose its type
-                kept = keys.conforming(batch)
-                dropped += batch.num_rows - kept.num_rows
-                self._bytes += kept.nbytes
-                self._duck.connection.from_arrow(pa.Table.from_batches([kept])).insert_into(name)
-                del batch, kept  # not kept while the next one is made
+        for batch in reader.batches():
+            kept = keys.conforming(batch)
+            dropped += batch.num_rows - kept.num_rows
+            self.kept.add(kept)
+            del batch, kept  # not kept while the next one is made
         reader.counts.keyless += dropped
         reader.counts.latest -= dropped
         self.counts.append(reader.counts)
-        self.schemas.append(schema)
 
     def batches(self) -> Iterator[list[pa.RecordBatch]]:
         """A batch for each view, all with the same entities in the same order.
@@ -100,19 +89,69 @@ class JoinedReader:
         EVENT_TIME and no value.
         """
         self._keep_all()
-        parts = self.parts or max(math.ceil(self._bytes / (self._memory / 2)), 1)
-        for part in range(parts):
-            with reading(_PLACE):
-                tables = [self._rows(view, part, parts) for view in range(len(self._views))]
-            for batches in side_by_side(tables, self._keys, self._batch_rows):
+        for tables in self.kept.parts(self.parts):
+            for batches in side_by_side(tables, self.kept.keys, self._batch_rows):
                 yield batches
                 self._duck.check()
 
+
+class Kept:
+    """Rows of views, one view after the other: in memory while they are at most so many bytes, else in DuckDB."""
+
+    def __init__(self, duck: Duck, keys: Sequence[str], memory: int) -> None:
+        self.schemas: list[pa.Schema] = []
+        self.keys = keys
+        self._duck = duck
+        self.memory = memory
+        self._bytes = 0
+        self._held: list[list[pa.RecordBatch]] = []
+        self._is_away = False
+
+    def begin(self, schema: pa.Schema) -> None:
+        """The rows that are added from now on are those of the next view."""
+        self.schemas.append(schema)
+        self._held.append([])
+        if self._is_away:
+            self._make_table(len(self.schemas) - 1)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._held[-1].append(rows)
+        self._bytes += rows.nbytes
+        if self._bytes > self.memory:
+            self._put_away()
+
+    def parts(self, number: int | None) -> Iterator[list[pa.Table]]:
+        """The rows of each view, so many parts of the entities one after the other; as many as it takes for None."""
+        if number is None:
+            number = max(math.ceil(self._bytes / (self.memory / 2)), 1) if self._is_away else 1
+        if number > 1:
+            self._put_away()
+        for part in range(number):
+            with reading(_PLACE):
+                yield [self._rows(view, part, number) for view in range(len(self.schemas))]
+
+    def _put_away(self) -> None:
+        if not self._is_away:
+            self._is_away = True
+            for view in range(len(self.schemas)):
+                self._make_table(view)
+        with reading(_PLACE):
+            for view, batches in enumerate(self._held):
+                for batch in batches:  # not handed over as a stream: an error in it would lose its type
+                    self._duck.connection.from_arrow(pa.Table.from_batches([batch])).insert_into(_name(view))
+                batches.clear()
+
+    def _make_table(self, view: int) -> None:
+        with reading(_PLACE):
+            self._duck.connection.from_arrow(self.schemas[view].empty_table()).create(_name(view))
+
     def _rows(self, view: int, part: int, parts: int) -> pa.Table:
         """A view's rows of a part of the entities."""
+        if not self._is_away:
+            return pa.Table.from_batches(self._held[view], self.schemas[view]).combine_chunks()
         query = exp.select("*").from_(exp.Table(this=exp.to_identifier(_name(view), quoted=True)))
         if parts > 1:
-            keys = [exp.column(exp.to_identifier(name, quoted=True)) for name in self._keys]
+            keys = [exp.column(exp.to_identifier(name, quoted=True)) for name in self.keys]
             number = exp.Mod(this=exp.Anonymous(this="hash", expressions=keys), expression=exp.Literal.number(parts))
             query = query.where(exp.EQ(this=number, expression=exp.Literal.number(part)))
         rows = of_size(self._duck.stream_wide(query, BATCH_BYTES), _PASS_ROWS)

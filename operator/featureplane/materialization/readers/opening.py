@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from featureplane.materialization.readers.duck import open_duckdb
 from featureplane.materialization.readers.file_reader import FileReader
 from featureplane.materialization.readers.joined_reader import JoinedReader
 from featureplane.materialization.readers.reader import BATCH_ROWS, ReaderWithSchema
-from featureplane.materialization.readers.scan import open_scan
+from featureplane.materialization.readers.scan import Source, find_source, open_scan
 from featureplane.materialization.rows import View, Window
 from featureplane.settings import PostgresAddress
 
@@ -18,24 +19,33 @@ _MEMORY_MB = 192
 _JOINED_ROWS = 50_000
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where sources are: relative paths below `repo_path`, tables in the `offline` database.
+
+    What memory does not hold of files while their latest rows are found goes below `scratch` (the system's folder for
+    temporary files unless given).
+    """
+
+    repo_path: Path
+    offline: PostgresAddress
+    scratch: Path | None = None
+
+
 @contextmanager
-def open_reader(  # noqa: PLR0913
+def open_reader(
     view: View,
     window: Window,
+    places: Places,
     *,
-    repo_path: Path,
-    offline: PostgresAddress,
-    scratch: Path | None = None,
     memory_mb: int = _MEMORY_MB,
     threads: int = 1,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[ReaderWithSchema]:
     """The latest rows of a view in a window. Reading begins with the first batch.
 
-    A relative path of files is below `repo_path`. Finding the latest rows of files takes up to `memory_mb` megabytes,
-    and space below `scratch` (the system's folder for temporary files unless given) for what they do not hold;
-    `offline` is the database with the source tables. Raises SourceError for a source that the view cannot be read
-    from, StoreUnavailable for a database that does not answer.
+    Finding the latest rows of files takes up to `memory_mb` megabytes. Raises SourceError for a source that the view
+    cannot be read from, StoreUnavailable for a database that does not answer.
     """
     if view.source["type"] == "postgres":
         # Its driver brings pandas: a run over files alone spares itself the time and the memory.
@@ -43,45 +53,36 @@ def open_reader(  # noqa: PLR0913
         from featureplane.materialization.readers.postgres_reader import PostgresReader
         from featureplane.materialization.readers.table import open_table
 
-        with open_postgres(offline) as database:
+        with open_postgres(places.offline) as database:
             yield PostgresReader(database, open_table(database, view), view, window, batch_rows)
         return
-    with open_duckdb(scratch, memory_mb=memory_mb, threads=threads) as duck:
-        yield FileReader(duck, open_scan(duck, view, repo_path), view, window, batch_rows)
+    with open_duckdb(places.scratch, memory_mb=memory_mb, threads=threads) as duck:
+        found = find_source(view, places.repo_path)
+        duck.confine([found.files])
+        yield FileReader(duck, open_scan(duck, view, found), view, window, batch_rows)
 
 
 @contextmanager
-def open_joined(  # noqa: PLR0913
+def open_joined(
     views: Sequence[View],
     windows: Sequence[Window],
+    places: Places,
     *,
-    repo_path: Path,
-    offline: PostgresAddress,
-    scratch: Path | None = None,
     memory_mb: int = _MEMORY_MB,
     threads: int = 1,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[JoinedReader]:
-    """The latest rows of views with the same join keys, each in its window, as one stream of their entities.
+    """The latest rows of views with the same join keys, each of files and in its window, as one stream of entities.
 
-    All views are read before the first batch; `memory_mb` is for reading and for keeping them together.
-    Its batches raise what `open_reader` and its readers raise.
+    All views are read before the first batch; `memory_mb` is for reading and for keeping them together. Raises what
+    `open_reader` and its readers raise.
     """
-    half = max(memory_mb // 2, 1)
-    readers = [
-        partial(
-            open_reader,
-            view,
-            window,
-            repo_path=repo_path,
-            offline=offline,
-            scratch=scratch,
-            memory_mb=half,
-            threads=threads,
-            batch_rows=_JOINED_ROWS,
-        )
-        for view, window in zip(views, windows, strict=True)
-    ]
-    with open_duckdb(scratch, memory_mb=half, threads=threads) as duck:
-        duck.confine([])
-        yield JoinedReader(duck, views, readers, half, batch_rows)
+    with open_duckdb(places.scratch, memory_mb=memory_mb, threads=threads) as duck:
+        sources = [find_source(view, places.repo_path) for view in views]
+        duck.confine([found.files for found in sources])
+
+        def read(view: View, window: Window, found: Source) -> FileReader:
+            return FileReader(duck, open_scan(duck, view, found), view, window, _JOINED_ROWS)
+
+        readers = [partial(read, *each) for each in zip(views, windows, sources, strict=True)]
+        yield JoinedReader(duck, views, readers, memory_mb // 2, batch_rows)

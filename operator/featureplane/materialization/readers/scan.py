@@ -69,17 +69,31 @@ class Scan:
         return exp.select(*columns).from_(self.source.copy())
 
 
-def open_scan(duck: Duck, view: View, repo_path: Path) -> Scan:
-    """Look at the files of a view's source. Raises SourceError for what the view cannot be read from."""
+@dataclass(frozen=True)
+class Source:
+    """The files of a view's source, to which nothing was asked yet. `place` names them in messages."""
+
+    place: str
+    files: Files
+    delta: "DeltaVersion | None"
+    unchanged: Unchanged
+
+
+def find_source(view: View, repo_path: Path) -> Source:
+    """Find the files of a view's source; relative paths are below `repo_path`. Raises SourceError without any."""
     path = str(view.source["path"])
     place = f"{path} (of {view.name})"
     with reading(place):
         delta = _delta(path, repo_path) if view.source["format"] == "delta" else None
         files = delta.files if delta else open_files(path, repo_path)
         check_inside(files, path, repo_path)
-        unchanged = Unchanged(files, place)
-        duck.lend(files)
-        duck.confine({*files.addresses, *files.patterns})
+        return Source(place, files, delta, Unchanged(files, place))
+
+
+def open_scan(duck: Duck, view: View, found: Source) -> Scan:
+    """Look at the files of a view's source. Raises SourceError for what the view cannot be read from."""
+    files, delta = found.files, found.delta
+    with reading(found.place):
         file: exp.Expr = _column(_FILE)
         if delta and not files.paths:
             source = _nothing(duck, view, delta.schema)
@@ -87,13 +101,13 @@ def open_scan(duck: Duck, view: View, repo_path: Path) -> Scan:
             source = _read_parquet(files)
         else:
             source, file = _read_partitioned(files, partitions), _place_of_file(files)
-        found = _columns(duck, source)
+        columns = _columns(duck, source)
         rows = _rows(duck, files)
-    as_text = frozenset(name for name, (kind, _) in found.items() if kind in _AS_TEXT)
-    fields = [pa.field(name, pa.string() if name in as_text else kind) for name, (_, kind) in found.items()]
+    as_text = frozenset(name for name, (kind, _) in columns.items() if kind in _AS_TEXT)
+    fields = [pa.field(name, pa.string() if name in as_text else kind) for name, (_, kind) in columns.items()]
     schema = pa.schema([field for field in fields if field.name not in (*_PLACE, _NAME)])
-    check_columns(view, schema, place)
-    return Scan(place, source, file, schema, as_text, rows, unchanged)
+    check_columns(view, schema, found.place)
+    return Scan(found.place, source, file, schema, as_text, rows, found.unchanged)
 
 
 def _column(name: str) -> exp.Column:
