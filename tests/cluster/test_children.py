@@ -2,7 +2,7 @@
 
 import time
 
-from cluster.api import condition, until
+from cluster.api import condition, message, until
 from cluster.place import Place, postgres_secret, secret
 from factories import a_feature_view, a_project
 
@@ -93,6 +93,43 @@ def test_a_secret_that_changes_restarts_the_server(place: Place):
     before = digest_of_pods(place)
     place.apply(secret("feast-online", {"host": "elsewhere", "port": "6379"}))
     until(lambda: digest_of_pods(place) != before)
+
+
+def test_what_somebody_else_made_under_a_childs_name_stays_theirs(place: Place):
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "feast-client"}, "data": {"a": "b"}}
+    place.apply(theirs, a_project())
+    place.operator()
+    project = place.wait_for(a_project(), "Ready", "False", "ChildrenRefused")
+    assert "ConfigMap 'feast-client' is there already" in message(project, "Ready")
+    until(lambda: place.child("apps/v1", "Deployment", "feast-server"))
+    found = place.child("v1", "ConfigMap", "feast-client")
+    assert (found["data"], "ownerReferences" in found["metadata"]) == ({"a": "b"}, False)
+    place.api.delete(found)
+    until(lambda: has_all(place))
+
+
+def test_an_autoscaler_begins_with_the_pods_that_are_there(place: Place):
+    place.apply(a_project(server={"replicas": 5}))
+    place.operator()
+    until(lambda: place.child("apps/v1", "Deployment", "feast-server"))
+    scaled = {"autoscaling": {"minReplicas": 2, "maxReplicas": 9}}
+    place.apply(a_project(server=scaled))
+    until(lambda: place.child("autoscaling/v2", "HorizontalPodAutoscaler", "feast-server"))
+    deployment = place.child("apps/v1", "Deployment", "feast-server")
+    assert deployment["spec"]["replicas"] == 5
+    place.api.apply(scale(deployment, 7), manager="an-autoscaler")
+    before = digest_of_pods(place)
+    place.apply(a_project(server={**scaled, "workers": 3}))
+    until(lambda: digest_of_pods(place) != before)
+    assert place.child("apps/v1", "Deployment", "feast-server")["spec"]["replicas"] == 7
+
+
+def scale(deployment, replicas):
+    """As the autoscaler has the number in its own name."""
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas},
+        "metadata": {name: deployment["metadata"][name] for name in ("name", "namespace")},
+    }  # fmt: skip
 
 
 def test_a_secret_that_is_missing_is_named_and_waited_for(place: Place):

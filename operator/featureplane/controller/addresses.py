@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from featureplane.controller.cluster import Cluster, Secret
-from featureplane.errors import FeatureplaneError
+from featureplane.errors import FeatureplaneError, InputError
 from featureplane.manifests.secret_keys import CA, postgres_keys, postgres_problem, postgres_ssl_mode, redis_keys
 from featureplane.model.feast_project import FeastProject
 from featureplane.settings import PostgresAddress, RedisAddress, Stores
@@ -49,6 +49,11 @@ def secret_names(project: FeastProject) -> set[str]:
 
 def stores_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str) -> Stores:
     """The addresses in the Secrets. Raises SecretTrouble, which names the Secret and the key and shows no value."""
+    return Stores(postgres_of(project, secrets, own_namespace), _redis(project, secrets))
+
+
+def postgres_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str) -> PostgresAddress:
+    """The registry's address alone. Raises SecretTrouble."""
     spec, namespace = project.spec, project.metadata.namespace
     registry = _needed(spec.registry.postgresql.secret_ref.name, namespace, secrets)
     if problem := postgres_problem(spec.registry.postgresql.secret_ref.name, registry.values):
@@ -60,17 +65,24 @@ def stores_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_n
         keywords["sslrootcert"] = _file(registry.values[CA])
     if mode := postgres_ssl_mode(registry.values):
         keywords["sslmode"] = mode
-    return Stores(PostgresAddress(keywords), _redis(project, secrets))
+    return PostgresAddress(keywords)
 
 
 def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> RedisAddress:
     """The writer never speaks to Redis: one that is not there yet must not keep definitions from the registry."""
     online = project.spec.online_store.redis
     secret = secrets.get(online.secret_ref.name)
-    values = {name: secret.values[key] for name, key in redis_keys(secret.values).items()} if secret else {}
-    return replace(
-        RedisAddress.from_env(values), mode=online.mode, tls=online.tls, sentinel_master=online.sentinel_master
-    )
+    keys = redis_keys(secret.values) if secret else {}
+    try:
+        address = RedisAddress.from_env({name: secret.values[key] for name, key in keys.items()} if secret else {})
+    except InputError as error:
+        # The error's own words hold the value.
+        wrong = ", ".join(repr(keys.get(problem.path, problem.path)) for problem in error.problems)
+        raise SecretTrouble(
+            "SecretIncomplete",
+            f"the Secret {online.secret_ref.name!r} has no number under {wrong} that can be one; write digits alone",
+        ) from None
+    return replace(address, mode=online.mode, tls=online.tls, sentinel_master=online.sentinel_master)
 
 
 def _needed(name: str, namespace: str, secrets: Mapping[str, Secret | None]) -> Secret:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from featureplane import names
 from featureplane.controller import deletion, metrics
-from featureplane.controller.addresses import SecretTrouble, secrets_of, stores_of
+from featureplane.controller.addresses import SecretTrouble, postgres_of, secrets_of, stores_of
 from featureplane.controller.cluster import Secret
 from featureplane.controller.inventory import Item, ObjectKey
 from featureplane.controller.judge import Verdict
@@ -53,15 +53,17 @@ async def bring(
     wanted: dict[Key, Definition] = {}
     project = verdict.declarations.project
     try:
-        stores = stores_of(project, secrets, world.settings.namespace)
-        await _refuse_conflict(world, seen, project, claim(project, stores))
-        register = await world.register(project, stores)
+        # First of all: what was registered as declared stays so, whatever trouble there is with the registry.
+        wanted = await asyncio.to_thread(_defined, verdict)
+        postgres = postgres_of(project, secrets, world.settings.namespace)
+        await _refuse_conflict(world, seen, project, claim(project, postgres))
+        register = await world.register(project, stores_of(project, secrets, world.settings.namespace))
         for _ in range(_ROUNDS):
-            wanted = await asyncio.to_thread(_defined, verdict)
             brought = await register.bring(list(wanted.values()), _removable(fates, wanted), look=look)
             if not brought.refused:
                 break
             verdict = verdict.without(_declarers(verdict, brought.refused))
+            wanted = await asyncio.to_thread(_defined, verdict)
         else:
             raise FeatureplaneError("the registry refuses one object after another; take the last changes back")
         looked = await register.look([item.feast_name for item in seen.views if not item.has_runs])
@@ -132,7 +134,7 @@ async def _claim_of(world: World, item: Item) -> Claim | None:
     if item.project not in world.claims and isinstance(item.model, FeastProject):
         secrets = await secrets_of(world.cluster, item.model)
         with suppress(SecretTrouble):
-            world.claims[item.project] = claim(item.model, stores_of(item.model, secrets, world.settings.namespace))
+            world.claims[item.project] = claim(item.model, postgres_of(item.model, secrets, world.settings.namespace))
     return world.claims.get(item.project)
 
 

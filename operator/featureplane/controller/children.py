@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from featureplane import names
 from featureplane.controller.cluster import Resource
 from featureplane.controller.inventory import Child, ObjectKey, ProjectKey, fingerprint
 from featureplane.controller.world import World
@@ -14,6 +15,7 @@ from featureplane.rendering.definitions import digest
 RESOURCES = {kind: Resource(api_version, kind, plural) for api_version, kind, plural in children.KINDS}
 # Jobs are made once and go by themselves.
 _PASSING = "Job"
+_CONFLICT = 409
 
 
 async def apply_children(world: World, project: ProjectKey, context: Context) -> ClusterError | None:
@@ -30,8 +32,13 @@ async def apply_children(world: World, project: ProjectKey, context: Context) ->
 
 async def apply(world: World, manifest: Manifest) -> None:
     """Apply one child and remember what the API server made of it. Raises ClusterError."""
+    await _apply(world, manifest, None)
+
+
+async def _apply(world: World, manifest: Manifest, replicas: int | None) -> None:
     key = _key(manifest)
-    body = await world.cluster.apply(RESOURCES[key[0]], manifest)
+    whole = manifest if replicas is None else {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
+    body = await world.cluster.apply(RESOURCES[key[0]], whole)
     world.inventory.note_child(body)
     world.applied[key] = (digest(manifest), fingerprint(body))
 
@@ -42,10 +49,44 @@ async def _applied(world: World, manifest: Manifest) -> ClusterError | None:
     if child is not None and world.applied.get(key) == (digest(manifest), child.fingerprint):
         return None
     try:
-        await apply(world, manifest)
+        if child is None:
+            await _refuse_anothers(world, manifest)
+        await _apply(world, manifest, await _replicas(world, manifest))
     except ClusterError as error:
         return None if error.is_end_of_namespace else error
     return None
+
+
+async def _refuse_anothers(world: World, manifest: Manifest) -> None:
+    """What somebody else made under this name stays theirs: taken over, it would also go with the project."""
+    metadata = manifest["metadata"]
+    found = await world.cluster.read(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])
+    if found is not None and (found["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
+        raise ClusterError(
+            f"{manifest['kind']} {metadata['name']!r} is there already and is not Featureplane's; delete or rename it, "
+            "or give the FeastProject another name",
+            _CONFLICT,
+        )
+
+
+async def _replicas(world: World, manifest: Manifest) -> int | None:
+    """The number of pods to keep for an autoscaler that has not set one yet.
+
+    A Deployment whose number was ours would fall back to one pod if we only left it out: it must be somebody else's
+    first (Kubernetes, "Server-Side Apply", transferring ownership).
+    """
+    if manifest["kind"] != "Deployment" or "replicas" in manifest["spec"]:
+        return None
+    metadata = manifest["metadata"]
+    found = await world.cluster.read(RESOURCES["Deployment"], metadata["namespace"], metadata["name"])
+    if found is None:
+        return None
+    owners = {
+        entry["manager"]
+        for entry in found["metadata"].get("managedFields") or ()
+        if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+    }
+    return int(found["spec"]["replicas"]) if owners == {names.FIELD_MANAGER} else None
 
 
 def _unwanted(world: World, project: ProjectKey, wanted: Sequence[Manifest], uid: str) -> list[Child]:

@@ -80,14 +80,14 @@ def fate_of_project(members: Collection[Item], *, terminating: bool) -> Fate:
     return Held("InUse", f"{shown}{more} belong to it; delete them first")
 
 
-def is_overdue(item: Item, now: datetime, patience: timedelta) -> bool:
-    """Whether a deleted object has waited for the registry for too long."""
-    return now >= deadline(item, patience)
+def is_overdue(item: Item, now: datetime, patience: timedelta, since: datetime) -> bool:
+    """Whether a deleted object has waited for too long for a registry that is in trouble `since` then."""
+    return now >= deadline(item, patience, since)
 
 
-def deadline(item: Item, patience: timedelta) -> datetime:
-    """When a deleted object has waited long enough."""
-    return datetime.fromisoformat(item.deleting).astimezone(UTC) + patience
+def deadline(item: Item, patience: timedelta, since: datetime) -> datetime:
+    """When a deleted object has waited long enough: time in which it was in use, or nobody looked, does not count."""
+    return max(datetime.fromisoformat(item.deleting).astimezone(UTC), since) + patience
 
 
 def orphaned(item: Item, why: str) -> Release:

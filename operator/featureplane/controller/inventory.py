@@ -173,17 +173,18 @@ class Inventory:
     def observe_child(self, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event about a child."""
         metadata = body["metadata"]
-        labels = metadata.get("labels") or {}
-        project = (str(metadata["namespace"]), str(labels.get(names.LABEL_PROJECT)))
         key = (str(body["kind"]), str(metadata["namespace"]), str(metadata["name"]))
         before = self.children.get(key)
         if event == DELETED:
-            if self.children.pop(key, None):
-                self.on_change(project, f"{key[0]} deleted")
+            if before is not None:
+                del self.children[key]
+                self.on_change(before.project, f"{key[0]} deleted")
             return
         child = self.note_child(body)
+        if before is not None and before.project != child.project:  # somebody has edited the label
+            self.on_change(before.project, f"{key[0]} changed")
         if before is None or before.fingerprint != child.fingerprint or _matters(before) != _matters(child):
-            self.on_change(project, f"{key[0]} changed")
+            self.on_change(child.project, f"{key[0]} changed")
 
     def note_child(self, body: Mapping[str, Any]) -> Child:
         """Remember a child as it is, such as the answer to our own apply: nobody needs to look at that."""
@@ -290,4 +291,11 @@ def fingerprint(body: Mapping[str, Any]) -> str:
 def _matters(child: Child) -> tuple[object, ...]:
     """The part of a child's status that a FeastProject's status is made of."""
     status = child.status
-    return child.is_finished, status.get("replicas"), status.get("readyReplicas"), status.get("observedGeneration")
+    counts = (status.get(name) for name in ("replicas", "readyReplicas", "updatedReplicas", "observedGeneration"))
+    return child.is_finished, *counts, is_stuck(status)
+
+
+def is_stuck(deployment: Mapping[str, Any]) -> bool:
+    """Whether a roll-out got nowhere for longer than it may take, by the Deployment's status."""
+    conditions = deployment.get("conditions") or ()
+    return any(each["type"] == "Progressing" and each["status"] == "False" for each in conditions)

@@ -6,6 +6,7 @@ A Job's pod ends before it is scraped: what its runs did is told here, from the 
 """
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -129,7 +130,9 @@ def keep_views(project: str, views: Collection[str]) -> None:
     for view in _measured.get(project, set()).difference(views):
         _measured[project].discard(view)
         for metric in _OF_RUNS:
-            metric.remove_by_labels({"project": project, "feature_view": view})
+            for more in (("success",), ("failure",)) if metric is RUNS else ((),):
+                with suppress(KeyError):  # by its labels, and not by a look at all series
+                    metric.remove(project, view, *more)
 
 
 def forget(project: str) -> None:

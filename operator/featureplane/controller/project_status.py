@@ -7,7 +7,7 @@ from typing import Any
 
 from featureplane import names
 from featureplane.controller.conditions import Condition, time, under_way, written
-from featureplane.controller.inventory import Item
+from featureplane.controller.inventory import Item, is_stuck
 from featureplane.errors import Problem
 from featureplane.model.feast_project import FeastProject
 from featureplane.model.feature_service import FeatureService
@@ -97,6 +97,9 @@ def _server(item: Item, facts: ProjectFacts) -> dict[str, Any]:
     wanted = int(facts.server.get("replicas") or 0) if scaling else item.model.spec.server.replicas
     ready = int(facts.server.get("readyReplicas") or 0)
     status = {"state": "Ready", "message": "", "replicas": wanted, "readyReplicas": ready}
+    if is_stuck(facts.server):
+        pods = f"kubectl -n {item.namespace} describe pods -l app=feast-server"
+        status |= {"state": "RolloutStuck", "message": f"its new pods do not become ready; {pods} says why"}
     if ready == 0 and wanted > 0:
         pods = f"kubectl -n {item.namespace} get pods -l app=feast-server"
         status |= {"state": "NotReady", "message": f"no pod of the server answers yet; look at {pods}"}

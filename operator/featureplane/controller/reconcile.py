@@ -92,6 +92,7 @@ def judge_staying(seen: Seen, project: FeastProject, fates: Mapping[ObjectKey, F
 def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: Registry) -> dict[ObjectKey, Fate]:
     """The fates, now that the registry answered, or did not: what left it is let go, what it kept is held."""
     patience = timedelta(seconds=world.settings.orphan_after)
+    since = world.note_trouble(seen.key, is_there=registry.trouble is not None)
     after = dict(fates)
     for item in seen.members:
         fate = fates.get(item.key)
@@ -101,7 +102,7 @@ def settle(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate], registry: 
             is_mine = registry.owners.get(fate.key) == item.owner
             why = registry.kept.get(fate.key) if is_mine else None
             after[item.key] = _kept(why, fate) if why else deletion.Release()
-        elif deletion.is_overdue(item, world.now(), patience):
+        elif deletion.is_overdue(item, world.now(), patience, since):
             after[item.key] = deletion.orphaned(item, registry.trouble[1])
         else:
             after[item.key] = deletion.Held("Deleting", f"waiting for the registry: {registry.trouble[1]}")
@@ -112,11 +113,12 @@ async def without_project(world: World, seen: Seen) -> Again:
     """Objects whose project is not there, or is wrong, say so; the deleted among them are let go."""
     patience = timedelta(seconds=world.settings.orphan_after)
     why = "its FeastProject is not there" if seen.project is None else "its FeastProject is not right"
+    since = world.note_trouble(seen.key, is_there=True)
     fates: dict[ObjectKey, Fate] = {}
     for item in seen.members:
         if item.deleting:
             waits = seen.project is not None and item.namespace not in seen.terminating
-            if waits and not deletion.is_overdue(item, world.now(), patience):
+            if waits and not deletion.is_overdue(item, world.now(), patience, since):
                 fates[item.key] = deletion.Held("Deleting", "waiting for the FeastProject to be right")
             else:
                 fates[item.key] = deletion.orphaned(item, why)
@@ -126,7 +128,9 @@ async def without_project(world: World, seen: Seen) -> Again:
     else:
         problem = Problem("", 0, "spec.projectRef", "the FeastProject is not right itself", "mend it", "ProjectInvalid")
         if seen.project.deleting:
-            fates[seen.project.key] = deletion.fate_of_project(seen.members, terminating=bool(seen.terminating))
+            fates[seen.project.key] = deletion.fate_of_project(
+                seen.members, terminating=seen.project.namespace in seen.terminating
+            )
     errors = [*await tell.write_without_project(world, seen, problem, fates), *await release.let_go(world, seen, fates)]
     _log(errors)
     if seen.project is None:
@@ -178,8 +182,9 @@ def _again(
 def _until_overdue(world: World, seen: Seen, fates: Mapping[ObjectKey, Fate]) -> float | None:
     """After how many seconds the first of the objects that wait for their removal has waited for too long."""
     patience = timedelta(seconds=world.settings.orphan_after)
+    since = world.troubled.get(seen.key, world.now())
     ends = [
-        deletion.deadline(item, patience)
+        deletion.deadline(item, patience, since)
         for item in seen.members
         if isinstance(fate := fates.get(item.key), deletion.Held) and fate.reason == "Deleting"
     ]

@@ -127,7 +127,7 @@ def _facts(told: Told, item: Item, project: FeastProject) -> Facts:
         None if problems else _unregistered(told, key, item),
         # Also of a view that is wrong by now: what was last registered goes on running.
         told.registry.looked.runs.get(item.feast_name, ()) if told.registry.owners.get(key) == item.owner else (),
-        item.feast_name in told.registry.looked.waiting,
+        None if told.registry.trouble else item.feast_name in told.registry.looked.waiting,
         _held(told, item),
     )
 

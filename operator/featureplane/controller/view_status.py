@@ -32,7 +32,8 @@ class Facts:
     digest: str = ""
     unregistered: tuple[str, str] | None = None
     runs: Sequence[Run] = ()
-    waits: bool = False
+    # None where the registry could not be asked.
+    waits: bool | None = False
     held: tuple[str, str] | None = None
 
 
@@ -73,8 +74,9 @@ def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now
     suspended = isinstance(item.model, FeatureView) and item.model.spec.suspend
     if first_wrong:
         ready = Condition("Ready", "False", first_wrong.reason, first_wrong.message)
-    elif registered.status == "Unknown":
-        ready = Condition("Ready", "Unknown", registered.reason, registered.message)
+    elif registered.status == "Unknown" or materialized.reason == _UNASKED:
+        why = registered if registered.status == "Unknown" else materialized
+        ready = Condition("Ready", "Unknown", why.reason, why.message)
     else:
         ready = Condition("Ready", "True", "Suspended" if suspended else "Ready", _READY[suspended])
     if facts.held:
@@ -125,13 +127,15 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
         return Condition(kind, "Unknown", "Invalid")
     if not item.model.spec.online:
         return Condition(kind, "Unknown", "Offline", "online is false: no rows are copied")
+    if facts.waits is None:
+        return _as_before(item, kind)
     if runs and runs[0]["result"] != SUCCEEDED:
         message = f"the last run failed: {runs[0].get('message', '')}; the next one tries again"
         return Condition(kind, "False", "RunFailed", message)
     if any(run["result"] == SUCCEEDED for run in runs) and not facts.waits:
         return Condition(kind, "True", "Copied")
     if item.model.spec.materialization.schedule == NEVER:
-        return Condition(kind, "Unknown", "NotScheduled", "schedule is never: run featureplane materialize, or push")
+        return Condition(kind, "Unknown", "NotScheduled", "schedule is never: it is pushed to, or copied by hand")
     if item.model.spec.suspend:
         return Condition(kind, "Unknown", "Suspended", "no run starts while suspend is true")
     if facts.unregistered or facts.problems:
@@ -142,6 +146,18 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
         kind, "False", "WaitingForFirstRun",
         "its rows are not online yet; kubectl get jobs -l component=materialization shows the run",
     )  # fmt: skip
+
+
+# What is not known of a view before the registry was asked for the first time.
+_UNASKED = "RegistryUnavailable"
+
+
+def _as_before(item: Item, kind: str) -> Condition:
+    """What the status said last: a registry that does not answer changes nothing about rows that are online."""
+    for each in item.status.get("conditions") or ():
+        if each["type"] == kind:
+            return Condition(kind, each["status"], each["reason"], each.get("message", ""))
+    return Condition(kind, "Unknown", _UNASKED, "the registry could not be asked for its runs yet")
 
 
 def _fresh(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now: datetime) -> Condition:

@@ -11,7 +11,7 @@ from featureplane.controller.events import Events
 from featureplane.controller.inventory import Inventory, ObjectKey, ProjectKey
 from featureplane.controller.register import Register
 from featureplane.model.feast_project import FeastProject
-from featureplane.settings import OperatorSettings, Stores
+from featureplane.settings import OperatorSettings, PostgresAddress, Stores
 
 # Host, port, database and the project's name in Feast.
 Claim = tuple[str, str, str, str]
@@ -37,6 +37,15 @@ class World:
     secret_versions: dict[ProjectKey, Mapping[str, str | None]] = field(default_factory=dict)
     # Each project's place in its registry, by which two projects that share one are told apart.
     claims: dict[ProjectKey, Claim] = field(default_factory=dict)
+    # Since when each project's registry could not be made what is declared.
+    troubled: dict[ProjectKey, datetime] = field(default_factory=dict)
+
+    def note_trouble(self, key: ProjectKey, *, is_there: bool) -> datetime:
+        """Since when there is trouble with a project's registry; the present where there is none."""
+        if not is_there:
+            self.troubled.pop(key, None)
+            return self.now()
+        return self.troubled.setdefault(key, self.now())
 
     async def register(self, project: FeastProject, stores: Stores) -> Register:
         """The project's Register; a new one where its addresses, or what Feast is told of them, changed."""
@@ -60,6 +69,7 @@ class World:
         if register is not None:
             await register.close()
         self.secret_versions.pop(key, None)
+        self.troubled.pop(key, None)
         metrics.forget(metrics.metrics_label(key))
         mine = self.claims.pop(key, None)
         for other, claimed in self.claims.items():
@@ -67,12 +77,12 @@ class World:
                 self.inventory.on_change(other, "a project went")
 
 
-def claim(project: FeastProject, stores: Stores) -> Claim:
+def claim(project: FeastProject, postgres: PostgresAddress) -> Claim:
     """Where the project's definitions lie: host, port, database and the project's name in Feast."""
-    keywords: Mapping[str, Any] = stores.postgres.keywords
+    keywords: Mapping[str, Any] = postgres.keywords
     return (
         str(keywords.get("host", "")),
         str(keywords.get("port", "5432")),
-        stores.postgres.dbname,
+        postgres.dbname,
         project.spec.project,
     )

@@ -75,5 +75,15 @@ def test_a_project_is_held_while_anything_belongs_to_it():
 def test_patience_ends():
     gone = item(a_project(), deletionTimestamp=SINCE)
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    assert not deletion.is_overdue(gone, start + timedelta(minutes=9), timedelta(minutes=10))
-    assert deletion.is_overdue(gone, start + timedelta(minutes=11), timedelta(minutes=10))
+    patience = timedelta(minutes=10)
+    assert not deletion.is_overdue(gone, start + timedelta(minutes=9), patience, start)
+    assert deletion.is_overdue(gone, start + timedelta(minutes=11), patience, start)
+
+
+def test_the_patience_begins_with_the_trouble():
+    """It was in use for a day, or the operator was down: then the registry is silent for a moment."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    gone = item(a_feature_view(), deletionTimestamp=SINCE)
+    trouble, patience = start + timedelta(days=1), timedelta(minutes=10)
+    assert not deletion.is_overdue(gone, trouble + timedelta(minutes=9), patience, trouble)
+    assert deletion.is_overdue(gone, trouble + timedelta(minutes=10), patience, trouble)

@@ -113,6 +113,20 @@ def test_a_child_that_we_applied_is_no_news_and_an_edit_is(inventory, heard):
     assert heard[-1] == (KEY, "ConfigMap deleted")
 
 
+def test_a_child_whose_label_was_edited_is_put_back_by_its_project(inventory, heard):
+    inventory.note_child(a_child())
+    moved = a_child()
+    moved["metadata"] |= {"labels": {names.LABEL_PROJECT: "another"}, "resourceVersion": "2"}
+    inventory.observe_child("MODIFIED", moved)
+    assert (KEY, "ConfigMap changed") in heard
+
+
+def test_a_child_whose_deletion_was_missed_is_its_projects(inventory, heard):
+    inventory.note_child(a_child())
+    inventory.observe_child("DELETED", {"kind": "ConfigMap", "metadata": {"namespace": "data", "name": "feast-repo"}})
+    assert heard == [(KEY, "ConfigMap deleted")]
+
+
 def test_what_kubernetes_writes_is_no_edit():
     body = a_child()
     ours = fingerprint(body)

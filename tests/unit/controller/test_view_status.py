@@ -72,6 +72,16 @@ def test_every_state_has_a_reason(changes, known, ready, also):
     assert {"Reconciling", "Stalled"} & set(found) == ({also} if also else set())
 
 
+def test_a_registry_that_does_not_answer_makes_no_view_ready():
+    """Whether a view waits for its first run is not known then."""
+    view = item()
+    assert conditions(view, facts(waits=None))["Ready"] == ("Unknown", "RegistryUnavailable")
+    view.status, _ = view_status(view, facts(waits=True), NOW)
+    assert conditions(view, facts(waits=None))["Ready"] == ("False", "WaitingForFirstRun")
+    view.status, _ = view_status(view, facts(runs=[a_run()]), NOW)
+    assert conditions(view, facts(waits=None))["Ready"] == ("True", "Ready")
+
+
 def test_the_next_status_of_an_unchanged_view_is_the_same():
     view = item()
     view.status, _ = view_status(view, facts(runs=[a_run()]), NOW)
