@@ -4,7 +4,8 @@
     ├── InputError              what the user wrote cannot be; carries every problem found; never retried
     ├── PlanRefused             the change would break a promise (a type, an entity or a project changed)
     ├── StoreUnavailable        PostgreSQL or Redis cannot be reached or went away; retried
-    │   └── ServerReplaced      another Redis answers than the one that confirmed rows; retried from the start
+    │   └── OnlineStoreUnavailable  it is Redis that does not; retried
+    │       └── ServerReplaced  another Redis answers than the one that confirmed rows; retried from the start
     ├── WriteRefused            Redis answers and does not take rows
     ├── SourceError             a source cannot be read as its view says
     │   └── SourceChanged       a file was replaced while it was read; retried from the start
@@ -75,7 +76,11 @@ class StoreUnavailable(FeatureplaneError):
     retriable = True
 
 
-class ServerReplaced(StoreUnavailable):
+class OnlineStoreUnavailable(StoreUnavailable):
+    """It is Redis that did not answer, and no other store."""
+
+
+class ServerReplaced(OnlineStoreUnavailable):
     """Behind the address is not the server, or not the data, that confirmed rows: the copy must begin anew."""
 
 

@@ -14,9 +14,12 @@ import pytest
 from world import World
 
 from factories import Object, a_feature, a_feature_view, a_project, a_source, an_entity
+from featureplane.errors import StoreUnavailable
+from featureplane.materialization import lock
 from featureplane.materialization.history import FAILED, MANUAL, SUCCEEDED, last_successes
 from featureplane.materialization.run import Materializer, materializer
 from featureplane.materialization.windows import BEGINNING, Task, scheduled
+from featureplane.registry import channel
 from featureplane.registry.database import begin
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -197,6 +200,23 @@ def test_a_run_goes_on_after_its_process_was_killed(by_feast: Materializer) -> N
     pid = by_feast._feast._child.pid  # noqa: SLF001 - nobody else wants to know
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    (run,) = by_feast.run([task()])
+    assert run.result == SUCCEEDED
+
+
+def test_feasts_process_ends_when_its_lock_is_lost(by_feast: Materializer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run may have begun on the view."""
+    by_feast.run([task()])
+    child = by_feast._feast._child  # noqa: SLF001 - nobody else wants to know
+
+    def lost(_: lock.Held) -> None:
+        raise StoreUnavailable("the lock is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(channel, "_WAIT_SECONDS", 0.01)
+        patch.setattr(lock.Held, "check", lost)
+        (run,) = by_feast.run([task()])
+    assert (run.result, run.message, child.is_running) == (FAILED, "the lock is gone", False)
     (run,) = by_feast.run([task()])
     assert run.result == SUCCEEDED
 

@@ -18,6 +18,7 @@ from factories import a_feature, a_feature_view, a_project, a_service
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization.run import materializer
 from featureplane.serving.app import Server, serving
+from featureplane.serving.closed import RUNS, WRITES
 from featureplane.settings import child_environment
 
 # The parent that is killed: it serves what the environment says until it is.
@@ -121,6 +122,26 @@ def test_a_change_is_served_within_seconds(served: Served) -> None:
     while not httpx.post(f"{served.server.url}/get-online-features", json=body).is_success:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("path", sorted([*WRITES, *RUNS, "/push/"]))
+def test_what_changes_something_is_closed(served: Served, path: str) -> None:
+    answer = httpx.post(f"{served.server.url}{path}", json={})
+    assert answer.status_code == 403
+    assert "this server" in answer.json()["detail"]
+
+
+def test_a_project_opens_writes(served: Served) -> None:
+    row = {"commodity": "lead", "price": 5.0, "event_timestamp": NOON.isoformat(), "volume": 1, "history": [1.0]}
+    body = {"feature_view_name": "commodity_prices", "df": {name: [value] for name, value in row.items()}}
+    project = served.world.declarations(a_project(server={"writes": {"enabled": True}})).project
+    with serving(project, served.world.stores, served.world.folder) as server:
+        server.wait_until_ready()
+        assert httpx.post(f"{server.url}/write-to-online-store", json=body, timeout=30).status_code == 200
+        assert httpx.post(f"{server.url}/materialize", json={}).status_code == 403
+        asked = {"features": ["commodity_prices:price"], "entities": {"commodity": ["lead"]}}
+        answer = httpx.post(f"{server.url}/get-online-features", json=asked, timeout=30).json()
+        assert answer["results"][1]["values"] == [5.0]
 
 
 def test_a_port_that_is_taken_is_an_error_at_once(served: Served) -> None:

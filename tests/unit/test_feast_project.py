@@ -226,6 +226,9 @@ LABEL = "use lower-case letters, digits and -, with a letter or digit at both en
         ),
         ({"Hourly": HOURLY}, [f".Hourly: 'Hourly' is not allowed here; {LABEL}"]),
         ({"never": HOURLY}, [".never: is the word for no schedule at all; choose another name"]),
+        ({"manual": HOURLY}, [".manual: is the word for runs without a schedule; choose another name"]),
+        ({"initial": HOURLY}, [".initial: is the word for runs without a schedule; choose another name"]),
+        ({"purge": HOURLY}, [".purge: is the word for runs without a schedule; choose another name"]),
         (
             {"a": {}},
             [

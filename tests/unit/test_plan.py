@@ -96,7 +96,9 @@ def test_changed_checks_leave_rows_alone():
 
 def test_a_view_that_goes_offline_says_so():
     change = change_of(plan(defined(a_feature_view()), defined(a_feature_view(online=False))))
-    assert change.effects == ("no run writes rows any more; what is online stays until it is purged",)
+    assert change.effects == (
+        "no run writes rows any more; what is online stays as it is; a view that is deleted is purged",
+    )
 
 
 def test_what_feast_alone_registered_and_is_the_same_is_adopted():

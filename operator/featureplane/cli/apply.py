@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from featureplane.cli.console import complain, print_json, progress, say
 from featureplane.cli.plan import Prune, as_data, show
+from featureplane.cli.runs import has_untold_runs
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
@@ -47,6 +48,8 @@ def apply(paths: Paths, data_root: DataRootPath = None, prune: Prune = False, as
 class _Step:
     plan: Plan
     writer: Writer
+    # Feast was not told of some runs.
+    has_untold: bool
 
 
 def _step(item: Workspace, stores: Stores, stack: ExitStack, *, prune: bool) -> _Step:
@@ -54,19 +57,21 @@ def _step(item: Workspace, stores: Stores, stack: ExitStack, *, prune: bool) -> 
     writer = stack.enter_context(Writer(item.declarations.project, stores))
     writer.open()
     known = registered(stores, item.feast_project)
-    return _Step(compare(item.feast_project, definitions(item), known, prune=prune), writer)
+    plan = compare(item.feast_project, definitions(item), known, prune=prune)
+    return _Step(plan, writer, has_untold_runs(item, stores))
 
 
 def _carry_out(step: _Step, *, quiet: bool) -> None:
     plan = step.plan
     if not quiet:
         show(plan)
-    if not plan.changes and not plan.adopted:
+    if plan.changes or plan.adopted:
+        with progress(f"registering {plan.project}") as advance:
+            step.writer.apply(plan, advance)
+        if not quiet:
+            say(f"{plan.project}: registered", "green")
+    elif not step.has_untold:
         return
-    with progress(f"registering {plan.project}") as advance:
-        step.writer.apply(plan, advance)
-    if not quiet:
-        say(f"{plan.project}: registered", "green")
     try:
         step.writer.fold()
     except FeatureplaneError as error:

@@ -86,7 +86,7 @@ def _tables(engine: Engine, stores: Stores, workspaces: list[Workspace]) -> Iter
         yield Finding(
             "schema",
             "ok" if current else "warn",
-            f"level {schema.LEVEL}" if current else "not there yet; the first apply makes it",
+            f"level {schema.LEVEL}" if current else "not there yet, or of an older release; the next apply sees to it",
         )
         code = catalogue.python_code(connection)
         trusted = all(item.declarations.project.spec.registry.trust_user_defined_functions for item in workspaces)

@@ -1,14 +1,14 @@
 """`featureplane materialize`: copy rows to the online store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from featureplane.cli.console import complain, print_json, printable
-from featureplane.cli.runs import last_successes, run_tasks, show_runs, what_is_left
+from featureplane.cli.console import complain, print_json, printable, say
+from featureplane.cli.runs import last_successes, newest_change, run_tasks, show_runs, what_is_left
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
@@ -28,6 +28,7 @@ from featureplane.materialization import history
 from featureplane.materialization.windows import Task, due, first_runs, view_plans
 from featureplane.model.durations import parse_duration
 from featureplane.model.feature_view import NEVER
+from featureplane.registry.state import Registered
 from featureplane.rendering.definitions import Definition
 from featureplane.settings import Settings, Stores, in_part
 
@@ -65,7 +66,8 @@ def materialize(
     A view that was never copied, or has gained features since, gets all rows within its ttl; later runs look back over
     the view's window, or to the last success where that is longer ago. A row whose event time is older than what is
     stored is skipped. Views are independent: one that fails stops no other. A Job that is tried again copies only what
-    it has not copied yet; a run by hand copies every chosen view.
+    it has not copied yet; a run by hand copies every chosen view that has a schedule and is not suspended, and those
+    that --view names together with --initial or --window.
 
     Exit status: 0 all succeeded, 1 some failed, 2 an error.
     """
@@ -78,14 +80,9 @@ def materialize(
     span, names = _span(window), view or []
     declared = None if from_registry else _declared(workspace, names)
     with open_stores(workspace.settings) as stores:
+        seen = newest_change(workspace, stores)
         known = registered(stores, workspace.feast_project)
-        if declared is None:
-            candidates = _still_there(views_of(ours(known)), names)
-        else:
-            candidates = declared
-            missing = [item.name for item in declared if item.name not in known.features]
-            if missing:
-                raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
+        candidates = _still_there(views_of(ours(known)), names) if declared is None else _registered(declared, known)
         chosen = [item for item in candidates if schedule in {None, item.extras["schedule"]}]
         # A window that somebody asks for is copied, whatever the Job has copied before.
         job = workspace.settings.job if span is None else ""
@@ -99,17 +96,31 @@ def materialize(
         else:
             tasks = _due(workspace, stores, chosen, now, schedule)
         named = [_named(task, workspace.settings.job) for task in tasks]
-        runs = run_tasks(workspace, stores, named, overwrite=overwrite)
+        runs = run_tasks(workspace, stores, named, seen, overwrite=overwrite)
+    _tell(tasks, runs, as_json=as_json)
+    if not tasks and not from_registry:
+        complain("no chosen view has a schedule and is not suspended; --view with --window copies one all the same", "")
+    if failed := {run.view for run in runs if run.result == history.FAILED}:
+        if not from_registry:
+            _say_what_is_wrong_with_the_sources(workspace, failed)
+        raise typer.Exit(1)
+
+
+def _tell(tasks: Sequence[Task], runs: Sequence[history.Run], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(run) for run in runs])
+    elif tasks and not runs:
+        say("nothing was copied: another run has these views")
     else:
         show_runs(runs)
-    if not runs and not from_registry:
-        complain("no chosen view has a schedule and is not suspended; --view with --window copies one all the same", "")
-    if any(run.result == history.FAILED for run in runs):
-        if not from_registry:
-            _say_what_is_wrong_with_the_sources(workspace)
-        raise typer.Exit(1)
+
+
+def _registered(declared: list[Definition], known: Registered) -> list[Definition]:
+    """The views, which must be registered all of them."""
+    missing = [item.name for item in declared if item.name not in known.features]
+    if missing:
+        raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
+    return declared
 
 
 def _span(window: str | None) -> timedelta | None:
@@ -188,8 +199,8 @@ def _named(task: Task, job: str) -> Task:
     return task if history.MANUAL in {task.job, job} or not job else replace(task, job=job)
 
 
-def _say_what_is_wrong_with_the_sources(workspace: Workspace) -> None:
-    for problem in workspace.source_problems():
+def _say_what_is_wrong_with_the_sources(workspace: Workspace, views: Collection[str]) -> None:
+    for problem in workspace.source_problems(views):
         complain(printable(str(problem), 1000))
     if workspace.local_root is None:
         complain("the sources are not on this machine; for a copy that is, apply and materialize with --data-root")

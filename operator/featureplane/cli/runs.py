@@ -7,13 +7,13 @@ from rich.text import Text
 
 from featureplane.cli.console import complain, printable, progress, say, show_table, table
 from featureplane.cli.workspace import Workspace
-from featureplane.materialization import history
+from featureplane.materialization import history, outlook
 from featureplane.materialization.run import Progress, materializer
 from featureplane.materialization.shards import views_of_shard
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.durations import format_duration
 from featureplane.registry import schema
-from featureplane.registry.database import begin, engine_for
+from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.settings import Stores
 
 _HOUR = timedelta(hours=1)
@@ -24,9 +24,33 @@ def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
     """Each view's watermark, from the run history."""
     engine = engine_for(stores.postgres)
     try:
-        schema.migrate(engine, stores.postgres)
         with begin(engine, stores.postgres) as connection:
             return history.last_successes(connection, workspace.feast_project)
+    finally:
+        engine.dispose()
+
+
+def newest_change(workspace: Workspace, stores: Stores) -> int:
+    """The number of the registry's newest change, to be asked for before anything is read of it; brings our tables up
+    to date where there is a database.
+    """
+    if not database_exists(stores.postgres):
+        return 0
+    engine = engine_for(stores.postgres)
+    try:
+        schema.migrate(engine, stores.postgres)
+        with begin(engine, stores.postgres) as connection:
+            return history.last_change(connection, workspace.feast_project)
+    finally:
+        engine.dispose()
+
+
+def has_untold_runs(workspace: Workspace, stores: Stores) -> bool:
+    """Whether there are runs that Feast was not told of. Our tables must be there."""
+    engine = engine_for(stores.postgres)
+    try:
+        with begin(engine, stores.postgres) as connection:
+            return outlook.has_unfolded(connection, workspace.feast_project)
     finally:
         engine.dispose()
 
@@ -37,7 +61,6 @@ def what_is_left(
     """The views of a pod's part that its Job has not copied yet: a pod that is tried again does not begin anew."""
     engine = engine_for(stores.postgres)
     try:
-        schema.migrate(engine, stores.postgres)
         with begin(engine, stores.postgres) as connection:
             done = history.succeeded_in(connection, workspace.feast_project, job)
             if of == 1:
@@ -48,9 +71,9 @@ def what_is_left(
 
 
 def run_tasks(
-    workspace: Workspace, stores: Stores, tasks: Sequence[Task], *, overwrite: bool = False
+    workspace: Workspace, stores: Stores, tasks: Sequence[Task], seen_change: int, *, overwrite: bool = False
 ) -> list[history.Run]:
-    """Run the tasks with a bar or lines on standard error."""
+    """Run the tasks, made when `seen_change` was the newest, with a bar or lines on standard error."""
     if not tasks:
         return []
     done = 0
@@ -69,7 +92,8 @@ def run_tasks(
             advance(done, len(tasks), f"{view}: {rows:,} rows")
 
         advance(0, len(tasks), "")
-        return engine.run(tasks, Progress(ended, copied, lambda why: complain(why, "")), overwrite=overwrite)
+        progress_ = Progress(ended, copied, lambda why: complain(why, ""))
+        return engine.run(tasks, progress_, overwrite=overwrite, seen_change=seen_change)
 
 
 def show_runs(runs: Sequence[history.Run]) -> None:

@@ -11,7 +11,7 @@ import typer
 from featureplane.cli.console import complain, report, say
 from featureplane.cli.inputs import files_at
 from featureplane.cli.plan import show
-from featureplane.cli.runs import last_successes, run_tasks, show_runs
+from featureplane.cli.runs import last_successes, newest_change, run_tasks, show_runs
 from featureplane.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Host, PortNumber, announced
 from featureplane.cli.workspace import (
     DataRootPath,
@@ -140,11 +140,12 @@ class Keeper:
 
     def run_due(self, schedule: str | None = None, *, only_first: bool = False) -> None:
         """Run what is due; nothing is said where nothing is."""
+        seen = newest_change(self.workspace, self.stores)
         watermarks = last_successes(self.workspace, self.stores)
         plans = view_plans(views_of(definitions(self.workspace)), self.schedules())
         tasks = due(plans, loop.now(), watermarks, schedule=schedule, only_first=only_first)
         if tasks:
-            show_runs(run_tasks(self.workspace, self.stores, tasks))
+            show_runs(run_tasks(self.workspace, self.stores, tasks, seen))
             self._fold()
 
     def _fold(self) -> None:

@@ -1,9 +1,9 @@
 """What most commands begin with: the files, the project they speak of, the stores, and what is registered."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -66,9 +66,14 @@ class Workspace:
         """What Feast takes relative paths to be relative to."""
         return self.local_root or Path.cwd()
 
-    def source_problems(self) -> list[Problem]:
-        """What is wrong with the sources that lie on this machine."""
-        return sources.inspect(self.declarations, self.local_root) if self.local_root else []
+    def source_problems(self, views: Collection[str] | None = None) -> list[Problem]:
+        """What is wrong with the sources of these views (None: of all) that lie on this machine."""
+        if self.local_root is None:
+            return []
+        declared = self.declarations
+        if views is not None:
+            declared = replace(declared, views=tuple(view for view in declared.views if view.feast_name in views))
+        return sources.inspect(declared, self.local_root)
 
 
 def open_workspace(

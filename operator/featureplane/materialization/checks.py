@@ -39,6 +39,12 @@ class Rejected:
         before, first = self.reasons.get((feature, why), (0, example))
         self.reasons[feature, why] = (before + rows, first)
 
+    def add(self, other: "Rejected") -> None:
+        """Rows that were left out elsewhere."""
+        self.rows += other.rows
+        for (feature, why), (rows, example) in other.reasons.items():
+            self.note(feature, why, rows, example)
+
     def __str__(self) -> str:
         if not self.rows:
             return ""
@@ -156,7 +162,9 @@ def _compiled(pattern: str) -> str:
 
 
 def _not_among(column: pa.Array, allowed: list[Any]) -> pa.Array:
-    found = pc.is_in(column, value_set=pa.array(allowed).cast(column.type))
+    if pa.types.is_floating(column.type):  # a whole number that it cannot hold counts as the nearest one
+        allowed = [float(value) for value in allowed]
+    found = pc.is_in(column, value_set=pa.array(allowed, column.type))
     return pc.and_(column.is_valid(), pc.invert(found))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError, ServerReplaced, SourceChanged, SourceError
 from featureplane.materialization.checks import Checks, Rejected
-from featureplane.materialization.encoding.conforming import Conforming, WrongType, conform
+from featureplane.materialization.encoding.conforming import Conforming, WrongType, conform, whole
 from featureplane.materialization.encoding.encoded import Encoded, Part
 from featureplane.materialization.encoding.encoder import ViewEncoder
 from featureplane.materialization.encoding.ragged import lengths
@@ -159,15 +159,6 @@ def _copy(
         return [share.ended(seen, writer) for share, seen in zip(shares, source.counts, strict=True)]
 
 
-def _whole(key: Conforming) -> Conforming:
-    """A join key's column, in which a row without a value is wrong: no entity has it."""
-    if not key.column.null_count:
-        return key
-    missing = key.column.is_null().to_numpy(zero_copy_only=False)
-    wrong = missing if key.wrong is None else missing | key.wrong
-    return Conforming(key.column, wrong, key.why or "is no value that an entity can have")
-
-
 class _OfOne:
     """A reader of one view as a Source."""
 
@@ -207,7 +198,7 @@ class _OfView:
     def part(self, batch: pa.RecordBatch) -> Part:
         """The rows that are there and pass every check; the others are noted."""
         columns = {name: self._conform(batch, name, kind) for name, kind in {**self._keys, **self._features}.items()}
-        columns |= {name: _whole(columns[name]) for name in self._keys}
+        columns |= {name: whole(columns[name]) for name in self._keys}
         times = batch.column(EVENT_TIME)
         there = times.is_valid().to_numpy(zero_copy_only=False) if times.null_count else None
         present = self._checks.passing(columns, self._rejected, there)
@@ -236,6 +227,7 @@ class _OfView:
 
     def ended(self, seen: Seen, writer: Writer) -> Copied | FeatureplaneError:
         rejected, field = self._rejected, time_field(self.view.name)
+        rejected.add(seen.rejected)
         if rejected.rows and rejected.rows == seen.latest:
             return FeatureplaneError(f"nothing was written: all of its {rejected}")
         return Copied(

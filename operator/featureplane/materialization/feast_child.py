@@ -1,5 +1,6 @@
 """Copying with Feast's own engine, in a process of its own: what has no direct way, and other engines."""
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,8 +23,11 @@ class FeastChild:
         self._repo_path = repo_path
         self._child: Child | None = None
 
-    def copy(self, task: Task) -> Copied:
-        """Copy one view's window. Raises ChildDied, and what Feast raises as FeatureplaneError."""
+    def copy(self, task: Task, still_held: Callable[[], None]) -> Copied:
+        """Copy one view's window. Where `still_held` raises, the process is ended and the copy with it.
+
+        Raises ChildDied, and what Feast raises as FeatureplaneError.
+        """
         if self._child is None or not self._child.is_running:
             self.close()
             self.start()
@@ -31,7 +35,7 @@ class FeastChild:
         request = {"op": "copy", "view": task.view, "start": task.start.isoformat(), "end": task.end.isoformat()}
         try:
             # A copy says nothing while it runs, however long it takes.
-            answer = self._child.ask(request, patience=None)
+            answer = self._child.ask(request, patience=None, on_wait=still_held)
         except ChildDied:
             self.close()
             raise

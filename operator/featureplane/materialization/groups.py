@@ -17,17 +17,17 @@ _SMALL = 64_000_000
 _TOGETHER = 512_000_000
 
 
-def grouped(tasks: Iterable[Task], ways: Mapping[str, ColumnarView], repo_path: Path) -> list[list[Task]]:
+def grouped(tasks: Iterable[Task], known: Mapping[str, ColumnarView], repo_path: Path) -> list[list[Task]]:
     """The tasks in their order, those that go together where the first of them stands."""
     groups: list[list[Task]] = []
     open_groups: dict[object, tuple[list[Task] | None, int]] = {}
     for task in tasks:
-        way = ways.get(task.view)
-        size = _size(way, repo_path) if way else None
-        if way is None or size is None or size > _SMALL:
+        found = known.get(task.view)
+        size = _size(found, repo_path) if found else None
+        if found is None or size is None or size > _SMALL:
             groups.append([task])
             continue
-        kind = (way.view.keys, way.options)
+        kind = (found.view.keys, found.options)
         group, total = open_groups.get(kind, (None, 0))
         if group is None or total + size > _TOGETHER or task.view in {other.view for other in group}:
             group, total = [], 0
@@ -37,10 +37,10 @@ def grouped(tasks: Iterable[Task], ways: Mapping[str, ColumnarView], repo_path: 
     return groups
 
 
-def _size(way: ColumnarView, repo_path: Path) -> int | None:
+def _size(found: ColumnarView, repo_path: Path) -> int | None:
     """Bytes of a view's files; None where it does not go with others."""
-    source = way.view.source
-    limits_nulls = any("maxNullFraction" in check for check in way.view.checks.values())
+    source = found.view.source
+    limits_nulls = any("maxNullFraction" in check for check in found.view.checks.values())
     if source["type"] != "file" or source["format"] != "parquet" or "://" in source["path"] or limits_nulls:
         return None
     try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Row, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Subquery, and_, case, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from featureplane.registry.ledger import ADD, EXTEND
@@ -43,8 +43,17 @@ class Run:
         return (self.finished_at - self.started_at).total_seconds()
 
 
-def insert_run(connection: Connection, project: str, run: Run) -> None:
-    """Add one run to the history; nothing happens where it is there, as after an answer that was lost."""
+def last_change(connection: Connection, project: str) -> int:
+    """The number of the project's newest change in the registry, 0 without any."""
+    return int(connection.execute(select(func.max(changes.c.seq)).where(changes.c.project == project)).scalar() or 0)
+
+
+def insert_run(connection: Connection, project: str, run: Run, seen_change: int | None = None) -> None:
+    """Add one run to the history; nothing happens where it is there, as after an answer that was lost.
+
+    `seen_change` is the newest change of the registry when the run's window was chosen: what changed later, a feature
+    that was added say, it does not cover. Where it is not known, the times of both decide.
+    """
     connection.execute(
         insert(runs)
         .values(
@@ -63,6 +72,7 @@ def insert_run(connection: Connection, project: str, run: Run) -> None:
             bytes_written=run.bytes_written,
             max_event_time=run.max_event_time,
             result=run.result,
+            seen_change=seen_change,
             message=run.message.replace("\0", " ").encode(errors="replace").decode(),
         )
         .on_conflict_do_nothing(index_elements=["project", "view", "job", "started_at"])
@@ -73,27 +83,35 @@ def insert_run(connection: Connection, project: str, run: Run) -> None:
 MANUAL: Final = "manual"
 
 
-def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
-    """Each view's watermark: the latest end of a window that was copied without an error.
+def last_asked(project: str) -> Subquery:
+    """For each view that was ever registered the change after which all its rows are to be copied: `name`, `seq`, `at`.
 
-    Only runs since the view was last added or extended count: one that was removed and came back starts anew, and one
-    that gained features needs all its rows once more.
+    That is the last by which it was added or extended: one that was removed and came back starts anew, and one that
+    gained features, or a longer ttl, needs all its rows once more.
     """
-    added = (
-        select(changes.c.name, func.max(changes.c.at).label("at"))
+    return (
+        select(changes.c.name, func.max(changes.c.seq).label("seq"), func.max(changes.c.at).label("at"))
         .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action.in_([ADD, EXTEND]))
         .group_by(changes.c.name)
         .subquery()
     )
+
+
+def covers(asked: Subquery) -> ColumnElement[bool]:
+    """Whether a run is one of its project's that copied its window, knowing what was asked for of its view."""
+    knew = case(
+        (runs.c.seen_change.is_(None), runs.c.started_at >= asked.c.at), else_=runs.c.seen_change >= asked.c.seq
+    )
+    return and_(runs.c.result == SUCCEEDED, runs.c.job != MANUAL, or_(asked.c.seq.is_(None), knew))
+
+
+def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
+    """Each view's watermark: the latest end of a window that was copied without an error and with all features."""
+    asked = last_asked(project)
     statement = (
         select(runs.c.view, func.max(runs.c.window_end).label("watermark"))
-        .join(added, added.c.name == runs.c.view, isouter=True)
-        .where(
-            runs.c.project == project,
-            runs.c.result == SUCCEEDED,
-            runs.c.job != MANUAL,
-            or_(added.c.at.is_(None), runs.c.started_at >= added.c.at),
-        )
+        .join(asked, asked.c.name == runs.c.view, isouter=True)
+        .where(runs.c.project == project, covers(asked))
         .group_by(runs.c.view)
     )
     return {row.view: row.watermark for row in connection.execute(statement)}

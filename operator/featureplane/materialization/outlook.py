@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from featureplane.materialization.history import MANUAL, SUCCEEDED, Run, run_of
+from featureplane.materialization.history import SUCCEEDED, Run, covers, last_asked, run_of
 from featureplane.registry.tables import changes, purges, runs
 
 # As many of a view's runs as its status shows.
@@ -56,23 +56,8 @@ class Waiting:
 
 def waiting(connection: Connection, project: str) -> dict[str, Waiting]:
     """The registered views without a successful run since they were last added or extended."""
-    registered = (
-        select(changes.c.name, func.max(changes.c.seq).label("seq"), func.max(changes.c.at).label("at"))
-        .where(
-            changes.c.project == project,
-            changes.c.kind == "feature_view",
-            changes.c.action.in_(["add", "extend"]),
-        )
-        .group_by(changes.c.name)
-        .subquery()
-    )
-    succeeded = and_(
-        runs.c.project == project,
-        runs.c.view == registered.c.name,
-        runs.c.result == SUCCEEDED,
-        runs.c.job != MANUAL,
-        runs.c.started_at >= registered.c.at,
-    )
+    asked = last_asked(project)
+    succeeded = and_(runs.c.project == project, runs.c.view == asked.c.name, covers(asked))
     removed = (
         select(changes.c.name, func.max(changes.c.seq).label("seq"))
         .where(changes.c.project == project, changes.c.kind == "feature_view", changes.c.action == "remove")
@@ -80,11 +65,11 @@ def waiting(connection: Connection, project: str) -> dict[str, Waiting]:
         .subquery()
     )
     statement = (
-        select(registered.c.name, registered.c.seq, registered.c.at)
-        .join(removed, removed.c.name == registered.c.name, isouter=True)
+        select(asked.c.name, asked.c.seq, asked.c.at)
+        .join(removed, removed.c.name == asked.c.name, isouter=True)
         .where(
             ~select(runs.c.id).where(succeeded).exists(),
-            or_(removed.c.seq.is_(None), removed.c.seq < registered.c.seq),
+            or_(removed.c.seq.is_(None), removed.c.seq < asked.c.seq),
         )
     )
     return {row.name: Waiting(int(row.seq), row.at) for row in connection.execute(statement)}

@@ -1,6 +1,7 @@
 """One run: tasks to rows in the online store, a row of history for each. A view that fails stops no other."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,13 +13,14 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from featureplane.errors import FeatureplaneError, StoreUnavailable, WriteRefused
+from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, StoreUnavailable, WriteRefused
 from featureplane.materialization import expiring, lock
 from featureplane.materialization.columnar_views import ColumnarView, columnar_views, that_expire
 from featureplane.materialization.copying import Copied, Watch, WriteOptions, copy, copy_together
 from featureplane.materialization.feast_child import FeastChild
 from featureplane.materialization.groups import grouped
-from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, prune
+from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, last_change, prune
+from featureplane.materialization.readers.joined_reader import ViewUnreadable
 from featureplane.materialization.readers.opening import Places, open_joined, open_reader
 from featureplane.materialization.readers.reader import BATCH_ROWS
 from featureplane.materialization.rows import Window
@@ -40,8 +42,8 @@ _AFTER_AN_OUTAGE = 2.0
 
 @dataclass(frozen=True)
 class Progress:
-    """Who is told of a run's progress: of each view that ended, of the rows of the one under way, and of views that are
-    left to another run.
+    """Who is told of a run's progress: of each view that ended, of the rows of the one under way, and of views that
+    another run copies, which are waited for and may be left to it.
     """
 
     on_view: Callable[[Run], None] = lambda _: None
@@ -58,20 +60,31 @@ class Materializer:
         self._project = project
         self._stores = stores
         self._repo_path = repo_path
+        # Redis was away for the last view that asked it.
         self._is_away = False
+        self._seen_change: int | None = None
         self._places = Places(repo_path, offline, scratch)
         self._feast = FeastChild(project, stores, repo_path)
 
-    def run(self, tasks: Sequence[Task], progress: Progress | None = None, *, overwrite: bool = False) -> list[Run]:
+    def run(
+        self,
+        tasks: Sequence[Task],
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
+        seen_change: int | None = None,
+    ) -> list[Run]:
         """Copy each task's window and return how each ended, in the order of their ends; the history has each at once.
 
         Views that another run copies at the moment come last, and are left to it if that takes long: then they have no
-        run here. `overwrite` writes whatever is stored, however new it is.
+        run here. `overwrite` writes whatever is stored, however new it is. `seen_change` is the registry's newest
+        change when the tasks were made (see `history.last_change`), and what is newest now unless given.
         """
         progress = progress or Progress()
         engine = engine_for(self._stores.postgres)
         runs = []
         try:
+            self._seen_change = seen_change
             known = self._columnar_views(engine, overwrite=overwrite)
             single: list[Task] = []
             for group in grouped(tasks, known, self._repo_path):
@@ -80,13 +93,17 @@ class Materializer:
                 runs += together
                 single += [task for task in group if task.view not in {run.view for run in together}]
             busy: list[Task] = []
-            for patience, left in ((0.0, single), (_WAIT_FOR_OTHERS, busy)):
+            for is_last, left in ((False, single), (True, busy)):
+                end = time.monotonic() + (_WAIT_FOR_OTHERS if is_last else 0)
+                if is_last and left:
+                    views = ", ".join(task.view for task in left)
+                    progress.on_busy(f"another run copies {views}; waiting up to {_WAIT_FOR_OTHERS:.0f} s")
                 for task in left:
-                    way = known.get(task.view)
+                    patience = max(end - time.monotonic(), 0.0)
                     try:
-                        run = self._run_one(task, way, engine, progress, patience, overwrite=overwrite)
+                        run = self._run_one(task, known.get(task.view), engine, progress, patience, overwrite=overwrite)
                     except lock.Busy as error:
-                        if patience:
+                        if is_last:
                             progress.on_busy(str(error))
                         else:
                             busy.append(task)
@@ -102,6 +119,8 @@ class Materializer:
     def _columnar_views(self, engine: Engine, *, overwrite: bool) -> dict[str, ColumnarView]:
         project = self._project.spec.project
         with begin(engine, self._stores.postgres) as connection:
+            if self._seen_change is None:
+                self._seen_change = last_change(connection, project)
             found = columnar_views(
                 self._project,
                 catalogue.read(connection, project),
@@ -126,7 +145,7 @@ class Materializer:
         )
         for attempt in retrying:
             with attempt, begin(engine, self._stores.postgres) as connection:
-                insert_run(connection, self._project.spec.project, run)
+                insert_run(connection, self._project.spec.project, run, self._seen_change)
 
     def _run_together(
         self, tasks: Sequence[Task], known: Mapping[str, ColumnarView], engine: Engine, progress: Progress
@@ -138,17 +157,22 @@ class Materializer:
         names = [task.view for task in tasks]
         started = datetime.now(UTC)
         mine: list[Task] = []
-        with self._noting_interruption(tasks, engine):
-            try:
-                with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
-                    mine = [task for task in tasks if task.view in held.views]
-                    return self._copy_together(mine, known, held, progress) if len(mine) > 1 else []
-            except (StoreUnavailable, WriteRefused) as error:
-                self._is_away = isinstance(error, StoreUnavailable)
-                return [_failed(task, started, str(error)) for task in mine]
-            except Exception as error:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
-                logger.info("views of one entity are copied one by one: %s", error)
+        try:
+            with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
+                mine = [task for task in tasks if task.view in held.views]
+                with self._noting_interruption(mine, engine):
+                    while len(mine) > 1:
+                        try:
+                            return self._copy_together(mine, known, held, progress)
+                        except ViewUnreadable as error:
+                            mine = [task for task in mine if task.view != error.view]
                 return []
+        except (StoreUnavailable, WriteRefused) as error:
+            self._is_away |= isinstance(error, OnlineStoreUnavailable)
+            return [_failed(task, started, str(error)) for task in mine]
+        except Exception as error:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
+            logger.info("views of one entity are copied one by one: %s", error)
+            return []
 
     def _copy_together(
         self, tasks: Sequence[Task], known: Mapping[str, ColumnarView], held: lock.Held, progress: Progress
@@ -157,7 +181,7 @@ class Materializer:
         windows = [Window(task.start, task.end, task.since) for task in tasks]
         # A row of many views is long: fewer of them are as much.
         rows = max(_LEAST_ROWS, BATCH_ROWS * 2 // len(views))
-        source = partial(open_joined, views, windows, self._places, memory_mb=128, batch_rows=rows)
+        source = partial(open_joined, views, windows, self._places, batch_rows=rows)
         label = f"{len(tasks)} views of {', '.join(name for name, _ in views[0].keys)}"
         watch = Watch(held.check, lambda rows: progress.on_rows(label, rows))
         started = datetime.now(UTC)
@@ -189,7 +213,7 @@ class Materializer:
     def _run_one(
         self,
         task: Task,
-        way: ColumnarView | None,
+        view: ColumnarView | None,
         engine: Engine,
         progress: Progress,
         patience: float,
@@ -201,15 +225,15 @@ class Materializer:
         postgres, project = self._stores.postgres, self._project.spec.project
         try:
             with (
-                self._noting_interruption([task], engine),
                 lock.hold(engine, postgres, project, task.view, patience) as held,
+                self._noting_interruption([task], engine),
             ):
                 started = datetime.now(UTC)
-                copied = self._copy(task, way, held, progress, overwrite=overwrite)
+                copied = self._copy(task, view, held, progress, overwrite=overwrite)
         except lock.Busy:
             raise
         except FeatureplaneError as error:
-            self._is_away = isinstance(error, StoreUnavailable)
+            self._is_away |= isinstance(error, OnlineStoreUnavailable)
             return _failed(task, started, str(error))
         except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other view's matter
             reason = (str(error).splitlines() or [""])[0]
@@ -217,18 +241,18 @@ class Materializer:
         return _succeeded(task, started, copied)
 
     def _copy(
-        self, task: Task, way: ColumnarView | None, held: lock.Held, progress: Progress, *, overwrite: bool
+        self, task: Task, view: ColumnarView | None, held: lock.Held, progress: Progress, *, overwrite: bool
     ) -> Copied:
-        if way is None:
+        if view is None:
             if overwrite:
                 raise FeatureplaneError(
                     "Feast's own engine copies this view, and cannot overwrite; leave --overwrite out"
                 )
-            return self._feast.copy(task)
+            return self._feast.copy(task, held.check)
         window = Window(task.start, task.end, task.since)
         watch = Watch(held.check, lambda rows: progress.on_rows(task.view, rows))
-        source = partial(open_reader, way.view, window, self._places)
-        copied = copy(way.view, source, self._stores.redis, self._patient(way.options), watch)
+        source = partial(open_reader, view.view, window, self._places)
+        copied = copy(view.view, source, self._stores.redis, self._patient(view.options), watch)
         self._is_away = False
         return copied
 

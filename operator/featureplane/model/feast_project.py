@@ -36,6 +36,8 @@ from featureplane.model.open_values import open_problems
 
 # A CronJob adds 11 characters to its name for a Job, whose pods' label holds at most 63.
 _LONGEST_CHILD = 52
+# What the run history and the Jobs call runs that no schedule asked for.
+_RUNS_WITHOUT_SCHEDULE = frozenset({"manual", "initial", "purge"})
 # A Service's name is a label of DNS that starts with a letter (RFC 1035).
 CHILD_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 # Where the pods have folders of their own.
@@ -370,8 +372,8 @@ class Server(Model):
     auth: Auth = Field(default_factory=Auth)
     """Who may ask."""
     expired_values: Literal["Status", "Null"] = "Status"
-    """A value past its view's ttl: Status keeps the value and says OUTSIDE_MAX_AGE, Null takes the value away as
-    well."""
+    """A value past its view's ttl that is still there: Status keeps the value and says OUTSIDE_MAX_AGE, Null takes the
+    value away as well. Not in effect yet: Feast's server sends it as any other."""
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
@@ -416,7 +418,13 @@ class FeastProjectSpec(Model):
             min_length=1,
             max_length=16,
             json_schema_extra=kubernetes(
-                validations=[rule("!('never' in self)", "never means no schedule at all; choose another name")]
+                validations=[
+                    rule("!('never' in self)", "never means no schedule at all; choose another name"),
+                    rule(
+                        "!self.exists(name, name in ['manual', 'initial', 'purge'])",
+                        "manual, initial and purge are words for runs without a schedule; choose another name",
+                    ),
+                ]
             ),
         ),
     ] = Field(
@@ -493,6 +501,8 @@ class FeastProject(Kind):
             path = ("spec", "schedules", schedule)
             if schedule == "never":
                 yield path, "is the word for no schedule at all", "choose another name"
+            if schedule in _RUNS_WITHOUT_SCHEDULE:
+                yield path, "is the word for runs without a schedule", "choose another name"
             if len(child := f"{self.metadata.name}-materialize-{schedule}") > _LONGEST_CHILD:
                 message = f"makes the CronJob name {shown(child)}, longer than {_LONGEST_CHILD} characters"
                 yield path, message, "shorten the project's or the schedule's name"

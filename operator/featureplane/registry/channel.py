@@ -5,10 +5,12 @@ its standard input does: a parent that was killed leaves no child behind.
 """
 
 import json
+import math
 import os
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TextIO
@@ -20,6 +22,7 @@ Message = Mapping[str, Any]
 # The longest that a child may say nothing: importing Feast takes 5 s, a batch of the registry less than this.
 PATIENCE_SECONDS = 120.0
 _STOP_SECONDS = 5.0
+_WAIT_SECONDS = 1.0
 
 
 class Child:
@@ -44,17 +47,19 @@ class Child:
         request: Message,
         on_progress: Callable[[Message], None] = lambda _: None,
         patience: float | None = PATIENCE_SECONDS,
+        on_wait: Callable[[], None] | None = None,
     ) -> Message:
         """Send a request and return its answer; messages with `progress` on the way go to `on_progress`.
 
-        Raises the error that the child reports, or ChildDied when it ends or says nothing for `patience` seconds
-        (None: however long).
+        `on_wait` is called about every second of waiting; what it raises ends the child and is raised here. Raises the
+        error that the child reports, or ChildDied when it ends or says nothing for `patience` seconds (None: however
+        long).
         """
         while self._unread:
             self._unread -= 1
-            self._answer(lambda _: None, PATIENCE_SECONDS)
+            self._answer(lambda _: None, PATIENCE_SECONDS, None)
         self._send(request)
-        return self._answer(on_progress, patience)
+        return self._answer(on_progress, patience, on_wait)
 
     def tell(self, request: Message) -> None:
         """Send a request without waiting; its answer, or its error, comes before the next `ask`'s."""
@@ -69,9 +74,11 @@ class Child:
         except OSError as error:
             raise ChildDied(f"{self._module} ended before it was asked ({self._ending()})") from error
 
-    def _answer(self, on_progress: Callable[[Message], None], patience: float | None) -> Message:
+    def _answer(
+        self, on_progress: Callable[[Message], None], patience: float | None, on_wait: Callable[[], None] | None
+    ) -> Message:
         while True:
-            answer = json.loads(self._line(patience))
+            answer = json.loads(self._line(patience, on_wait))
             if "progress" in answer:
                 on_progress(answer["progress"])
             elif "error" in answer:
@@ -79,12 +86,12 @@ class Child:
             else:
                 return dict(answer)
 
-    def _line(self, patience: float | None) -> bytes:
+    def _line(self, patience: float | None, on_wait: Callable[[], None] | None) -> bytes:
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
-                if not selector.select(patience):
+                if not self._is_heard(selector, patience, on_wait):
                     self.kill()
                     raise ChildDied(f"{self._module} said nothing for {patience:.0f} s and was stopped")
                 data = os.read(self._process.stdout.fileno(), 1 << 16)
@@ -93,6 +100,23 @@ class Child:
                 self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
+
+    def _is_heard(
+        self, selector: selectors.BaseSelector, patience: float | None, on_wait: Callable[[], None] | None
+    ) -> bool:
+        """Wait for the child to say something. False when it did not for that long."""
+        if on_wait is None:
+            return bool(selector.select(patience))
+        end = math.inf if patience is None else time.monotonic() + patience
+        while not selector.select(min(_WAIT_SECONDS, max(end - time.monotonic(), 0))):
+            if time.monotonic() >= end:
+                return False
+            try:
+                on_wait()
+            except BaseException:
+                self.kill()
+                raise
+        return True
 
     def _ending(self) -> str:
         with suppress(subprocess.TimeoutExpired):

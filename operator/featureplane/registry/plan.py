@@ -265,7 +265,7 @@ def _effects_of_changing(before: Definition, after: Definition, registered: Regi
     if before.spec["ttl_seconds"] != after.spec["ttl_seconds"]:
         yield _effect_of_ttl(before.spec["ttl_seconds"], after.spec["ttl_seconds"])
     if before.spec["online"] and not after.spec["online"]:
-        yield "no run writes rows any more; what is online stays until it is purged"
+        yield "no run writes rows any more; what is online stays as it is; a view that is deleted is purged"
     if before.extras.get("checks") != after.extras.get("checks"):
         yield "rows already online are not checked again"
     if any(before.extras.get(name) != after.extras.get(name) for name in ("schedule", "window", "suspend")):

@@ -82,6 +82,8 @@ runs = Table(
     Column("message", Text, nullable=False, server_default=""),
     Column("folded", Boolean, nullable=False, server_default="false"),
     Column("rows_late", BigInteger),
+    # The newest change that was known when the window was chosen.
+    Column("seen_change", BigInteger),
     Index("runs_by_view", "project", "view", "finished_at"),
     Index("runs_once", "project", "view", "job", "started_at", unique=True),
 )

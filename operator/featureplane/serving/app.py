@@ -86,6 +86,7 @@ def serving(
             "port": port,
             "socket": descriptor,
             "workers": project.spec.server.workers,
+            "writes": project.spec.server.writes.enabled,
             "registry_ttl_seconds": _REGISTRY_TTL_SECONDS,
         }
         process = ServerProcess(

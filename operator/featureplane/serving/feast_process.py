@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from featureplane.serving.child import read_request, when_parent_ends
+from featureplane.serving.closed import Closed
 
 _FIRST_SOCKET = 3
 
@@ -16,9 +17,7 @@ def main() -> None:
     may_go_on = when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     from pathlib import Path
 
-    from feast.feature_server import start_server
-
-    from feast import FeatureStore, RepoConfig
+    from feast import FeatureStore, RepoConfig, feature_server
 
     config = RepoConfig(**request["feature_store"])
     config.repo_path = Path(request["repo_path"])
@@ -26,7 +25,8 @@ def main() -> None:
     may_go_on.wait()
     store = FeatureStore(config=config)
     _outlive_outages(store)
-    start_server(
+    _close_routes(feature_server, writes=request["writes"])
+    feature_server.start_server(
         store=store,
         host=request["host"],
         port=request["port"],
@@ -42,6 +42,18 @@ def main() -> None:
         tls_cert_path="",
         metrics=False,
     )
+
+
+def _close_routes(module: Any, *, writes: bool) -> None:
+    """Have the application that Feast makes in `module` without the routes that change something."""
+    get_app = module.get_app
+
+    def closed(*arguments: Any, **options: Any) -> Any:
+        app = get_app(*arguments, **options)
+        app.add_middleware(Closed, writes=writes)
+        return app
+
+    module.get_app = closed
 
 
 def _outlive_outages(store: Any) -> None:

@@ -61,6 +61,11 @@ def test_whole_numbers_beyond_what_a_double_holds_are_compared_all_the_same(
     assert passing(spec, [2**53 + 1, 2, -(2**63)], "Int64")[0] == passes
 
 
+def test_whole_numbers_that_a_float_cannot_hold_may_be_listed() -> None:
+    assert passing({"in": [2**24 + 1, 1]}, [2.0**24, 1.0, 2.0], "Float32")[0] == [True, True, False]
+    assert passing({"in": [2**53 + 1]}, [2.0**53, 1.0], "Float64")[0] == [True, False]
+
+
 def test_a_row_that_fails_twice_is_rejected_once() -> None:
     keep, rejected = passing({"minimum": 0, "in": [1.0]}, [1.0, -1.0])
     assert (keep, rejected.rows, len(rejected.reasons)) == ([True, False], 1, 2)

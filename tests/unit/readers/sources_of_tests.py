@@ -61,6 +61,7 @@ class Folder:
     path: Path
     batch_rows: int = 2
     scratch: Path | None = None
+    held_bytes: int = 10**8
     options: dict[str, Any] = field(default_factory=dict)
 
     def write(self, table: pa.Table, name: str = "prices.parquet", **options: Any) -> Path:

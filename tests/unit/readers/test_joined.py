@@ -1,26 +1,39 @@
 """Many views of one entity as one stream; real files."""
 
+from dataclasses import replace
+
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sources_of_tests import DAY, Folder, a_view, at, prices
+from sources_of_tests import DAY, a_view, at, prices
 
-from featureplane.errors import FeatureplaneError, SourceError
+from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.batching import BATCH_BYTES
+from featureplane.materialization.readers.joined_reader import ViewUnreadable, side_by_side
 from featureplane.materialization.readers.opening import Places, open_joined
 from featureplane.materialization.rows import EVENT_TIME, Window
 from featureplane.settings import PostgresAddress
 
 
+@pytest.fixture(autouse=True, params=[10**8, 200], ids=["in memory", "on disk"])
+def held_bytes(request, folder):
+    """Where the rows are kept makes no difference to any test."""
+    folder.held_bytes = request.param
+
+
 def joined(folder, views, windows=None, **options):
     windows = windows or [DAY] * len(views)
-    return open_joined(views, windows, Places(folder.path, PostgresAddress({})), batch_rows=3, **options)
+    places = Places(folder.path, PostgresAddress({}))
+    options = {"batch_rows": 3, "memory_mb": 256, "held_bytes": folder.held_bytes, **options}
+    return open_joined(views, windows, places, **options)
 
 
-def rows(folder, views, windows=None, **options):
+def rows(folder, views, windows=None):
     """Commodity -> price and hour in each view."""
     found = {}
-    with joined(folder, views, windows, **options) as reader:
+    with joined(folder, views, windows) as reader:
         for batches in reader.batches():
             assert [batch.schema for batch in batches] == reader.schemas
             for entity in zip(*(batch.to_pylist() for batch in batches), strict=True):
@@ -67,12 +80,8 @@ def test_no_rows_anywhere_are_no_batches(folder):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 9)), max_size=12), min_size=1, max_size=4),
-    st.sampled_from([None, 1, 2, 3]),
-    st.sampled_from([1, 400, 10**9]),
 )
-def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts, memory):
-    """However many parts it takes, and whenever rows get too many for memory."""
-    folder = Folder(tmp_path)
+def test_as_a_join_of_each_views_own_rows(folder, tables):
     views = [a_view(path=f"{index}.parquet") for index in range(len(tables))]
     for view, table in zip(views, tables, strict=True):
         numbered = ((key, hour, float(index)) for index, (key, hour) in enumerate(table))
@@ -81,8 +90,6 @@ def test_as_a_join_of_each_views_own_rows(tmp_path, tables, parts, memory):
     entities = {entity for found in own for entity in found}
     expected = {entity: [found.get(entity, NONE) for found in own] for entity in entities}
     with joined(folder, views) as reader:
-        reader.parts = parts
-        reader.kept.memory = memory
         assert {
             entity[0]["commodity"]: [(row["price"], row[EVENT_TIME]) for row in entity]
             for batches in reader.batches()
@@ -107,11 +114,34 @@ def test_keys_may_be_several_and_of_any_name(folder):
 
 def test_a_view_that_cannot_be_read_is_named(folder):
     folder.write(prices(("gold", 1, 1.0)))
-    with (
-        pytest.raises(SourceError, match=r"nothing at .*nowhere"),
-        joined(folder, [a_view(), a_view(path="nowhere")]) as reader,
-    ):
-        list(reader.batches())
+    (folder.path / "broken.parquet").write_bytes(b"PAR1 and nothing more PAR1")
+    for path in ("nowhere", "broken.parquet"):
+        view = replace(a_view(path=path), name="it")
+        with (
+            pytest.raises(ViewUnreadable, match=path) as caught,
+            joined(folder, [a_view(), view]) as reader,
+        ):
+            list(reader.batches())
+        assert caught.value.view == "it"
+
+
+def test_a_query_opens_the_files_of_all_views_and_no_other(folder):
+    for name in "abc":
+        folder.write(prices(("gold", 1, 1.0)), f"{name}.parquet")
+    with joined(folder, [a_view(path=f"{name}.parquet") for name in "ab"]) as reader:
+        opens = reader._duck.connection.execute  # noqa: SLF001
+        for name in "ab":
+            opens(f"FROM read_parquet('{folder.path / name}.parquet')")
+        with pytest.raises(duckdb.Error):
+            opens(f"FROM read_parquet('{folder.path / 'c'}.parquet')")
+
+
+def test_many_sparse_views_make_small_batches(folder):
+    """A row of all of them takes space for what is not there as well."""
+    tables = [prices(*((f"{index}-{row}", 1, 1.0) for row in range(2_000))) for index in range(40)]
+    names = ["commodity"]
+    sizes = [len(batches[0]) * len(batches) for batches in side_by_side(tables, names, 10**6)]
+    assert max(sizes) * 3 * 8 <= BATCH_BYTES + 40 * 3 * 8
 
 
 def test_keys_have_one_form_whatever_they_are_in_each_source(folder):
@@ -129,7 +159,9 @@ def test_keys_have_one_form_whatever_they_are_in_each_source(folder):
             for entity in zip(*(batch.to_pylist() for batch in batches), strict=True):
                 found[entity[0]["id"]] = [row["price"] for row in entity]
         assert found == {1: [1.0, 1.0, 1.0], 2: [2.0, None, None], 2**53 + 1: [3.0, None, None]}
-        assert [(counts.latest, counts.keyless) for counts in reader.counts] == [(3, 0), (1, 2), (1, 2)]
+        assert [(counts.latest, counts.keyless) for counts in reader.counts] == [(3, 0), (2, 1), (2, 1)]
+        assert [counts.rejected.rows for counts in reader.counts] == [0, 1, 1]
+        assert "id" in str(reader.counts[1].rejected)
 
 
 def test_a_cancelled_reader_reads_no_further(folder):

@@ -34,6 +34,15 @@ class Conforming:
     why: str = ""
 
 
+def whole(key: Conforming) -> Conforming:
+    """A join key's column, in which a row without a value is wrong: no entity has it."""
+    if not key.column.null_count:
+        return key
+    missing = key.column.is_null().to_numpy(zero_copy_only=False)
+    wrong = missing if key.wrong is None else missing | key.wrong
+    return Conforming(key.column, wrong, key.why or "is no value that an entity can have")
+
+
 class WrongType(TypeError):
     """The whole column is of a type that the feature's values cannot come from."""
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from featureplane.materialization.readers.duck import open_duckdb
 from featureplane.materialization.readers.file_reader import FileReader
-from featureplane.materialization.readers.joined_reader import JoinedReader
+from featureplane.materialization.readers.joined_reader import JoinedReader, about
 from featureplane.materialization.readers.reader import BATCH_ROWS, ReaderWithSchema
-from featureplane.materialization.readers.scan import Source, find_source, open_scan
+from featureplane.materialization.readers.scan import Found, find_source, open_scan
 from featureplane.materialization.rows import View, Window
 from featureplane.settings import PostgresAddress
 
 _MEMORY_MB = 192
-# Rows that a view's table takes in one step.
+# What of them may hold the rows of joined views, and how many rows of a view are read in one step for that.
+_HELD_MB = 64
 _JOINED_ROWS = 50_000
 
 
@@ -63,26 +64,31 @@ def open_reader(
 
 
 @contextmanager
-def open_joined(
+def open_joined(  # noqa: PLR0913
     views: Sequence[View],
     windows: Sequence[Window],
     places: Places,
     *,
     memory_mb: int = _MEMORY_MB,
+    held_bytes: int = _HELD_MB * 1024 * 1024,
     threads: int = 1,
     batch_rows: int = BATCH_ROWS,
 ) -> Iterator[JoinedReader]:
-    """The latest rows of views with the same join keys, each of files and in its window, as one stream of entities.
+    """The latest rows of views with the same join keys, each of files here and in its window, as one stream.
 
-    All views are read before the first batch; `memory_mb` is for reading and for keeping them together. Raises what
-    `open_reader` and its readers raise.
+    All views are read before the first batch. Reading takes up to `memory_mb` megabytes, and `held_bytes` of them are
+    for the rows; those that do not fit go to the scratch disk. Raises what `open_reader` and its readers raise, and
+    ViewUnreadable where that is about one of the views.
     """
-    with open_duckdb(places.scratch, memory_mb=memory_mb, threads=threads) as duck:
-        sources = [find_source(view, places.repo_path) for view in views]
+    with open_duckdb(places.scratch, memory_mb=memory_mb - held_bytes // (1024 * 1024), threads=threads) as duck:
+        sources = []
+        for view in views:
+            with about(view):
+                sources.append(find_source(view, places.repo_path))
         duck.confine([found.files for found in sources])
 
-        def read(view: View, window: Window, found: Source) -> FileReader:
+        def begin(view: View, window: Window, found: Found) -> FileReader:
             return FileReader(duck, open_scan(duck, view, found), view, window, _JOINED_ROWS)
 
-        readers = [partial(read, *each) for each in zip(views, windows, sources, strict=True)]
-        yield JoinedReader(duck, views, readers, memory_mb // 2, batch_rows)
+        readers = [partial(begin, *each) for each in zip(views, windows, sources, strict=True)]
+        yield JoinedReader(duck, views, readers, held_bytes, batch_rows)

@@ -1,11 +1,12 @@
 """What a run gets from any source, whatever kind it is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import pyarrow as pa
 
+from featureplane.materialization.checks import Rejected
 from featureplane.materialization.readers.times import UTC_MICROSECONDS
 from featureplane.materialization.rows import EVENT_TIME, View
 
@@ -19,6 +20,7 @@ class Seen:
 
     `read` rows lie in the window, of which `latest` are the newest of their entity and `keyless` lack a join key, so
     that no entity has them; `late` rows lie before it and were created since the last run, `future` rows after its end.
+    Some of the latest may be `rejected` by the reader: they are in no batch.
     """
 
     read: int = 0
@@ -26,6 +28,7 @@ class Seen:
     keyless: int = 0
     late: int = 0
     future: int = 0
+    rejected: Rejected = field(default_factory=Rejected)
 
 
 @dataclass(frozen=True)

@@ -70,16 +70,15 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of a view's source, to which nothing was asked yet. `place` names them in messages."""
+class Found:
+    """The files of a view's source, which were not looked into yet. `place` names them in messages."""
 
     place: str
     files: Files
     delta: "DeltaVersion | None"
-    unchanged: Unchanged
 
 
-def find_source(view: View, repo_path: Path) -> Source:
+def find_source(view: View, repo_path: Path) -> Found:
     """Find the files of a view's source; relative paths are below `repo_path`. Raises SourceError without any."""
     path = str(view.source["path"])
     place = f"{path} (of {view.name})"
@@ -87,13 +86,17 @@ def find_source(view: View, repo_path: Path) -> Source:
         delta = _delta(path, repo_path) if view.source["format"] == "delta" else None
         files = delta.files if delta else open_files(path, repo_path)
         check_inside(files, path, repo_path)
-        return Source(place, files, delta, Unchanged(files, place))
+        return Found(place, files, delta)
 
 
-def open_scan(duck: Duck, view: View, found: Source) -> Scan:
-    """Look at the files of a view's source. Raises SourceError for what the view cannot be read from."""
+def open_scan(duck: Duck, view: View, found: Found) -> Scan:
+    """Look into the files of a view's source; from now on they must stay as they are.
+
+    Raises SourceError for what the view cannot be read from.
+    """
     files, delta = found.files, found.delta
     with reading(found.place):
+        unchanged = Unchanged(files, found.place)
         file: exp.Expr = _column(_FILE)
         if delta and not files.paths:
             source = _nothing(duck, view, delta.schema)
@@ -107,7 +110,7 @@ def open_scan(duck: Duck, view: View, found: Source) -> Scan:
     fields = [pa.field(name, pa.string() if name in as_text else kind) for name, (_, kind) in columns.items()]
     schema = pa.schema([field for field in fields if field.name not in (*_PLACE, _NAME)])
     check_columns(view, schema, found.place)
-    return Scan(found.place, source, file, schema, as_text, rows, found.unchanged)
+    return Scan(found.place, source, file, schema, as_text, rows, unchanged)
 
 
 def _column(name: str) -> exp.Column:

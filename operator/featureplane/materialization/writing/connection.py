@@ -28,7 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from featureplane.errors import StoreUnavailable
+from featureplane.errors import OnlineStoreUnavailable
 from featureplane.materialization.online_store import connect
 from featureplane.materialization.writing.faults import Interrupted, first_line, of_reply
 from featureplane.settings import RedisAddress
@@ -94,11 +94,11 @@ def cluster_nodes(client: RedisCluster) -> dict[str, Any]:
 
 @contextmanager
 def explained(address: RedisAddress) -> Iterator[None]:
-    """Turn redis-py's errors into ours: Interrupted, WriteRefused, or StoreUnavailable for a refused login."""
+    """Turn redis-py's errors into ours: Interrupted, WriteRefused, or OnlineStoreUnavailable for a refused login."""
     try:
         yield
     except _REFUSED as error:
-        raise StoreUnavailable(f"Redis at {address} does not let us in: {first_line(str(error))}") from error
+        raise OnlineStoreUnavailable(f"Redis at {address} does not let us in: {first_line(str(error))}") from error
     except NoPermissionError as error:
         raise of_reply(f"NOPERM {error}", address) from error
     except _PASSING as error:

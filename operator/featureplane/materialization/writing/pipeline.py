@@ -7,7 +7,7 @@ from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from featureplane.errors import StoreUnavailable
+from featureplane.errors import OnlineStoreUnavailable
 from featureplane.materialization.encoding.encoded import Encoded
 from featureplane.materialization.writing.exchange import Exchange, Outcome, Steps
 from featureplane.materialization.writing.faults import Interrupted
@@ -94,7 +94,7 @@ class Pipeline:
         self._let_go()
 
     def _bear_faults(self, attempt: Callable[[], None]) -> None:
-        """Try until it is done, or for as long as the patience lasts. Raises StoreUnavailable."""
+        """Try until it is done, or for as long as the patience lasts. Raises OnlineStoreUnavailable."""
 
         def drop(state: RetryCallState) -> None:
             fault = state.outcome.exception() if state.outcome else None
@@ -111,7 +111,7 @@ class Pipeline:
         try:
             retrying(attempt)
         except Interrupted as fault:
-            raise StoreUnavailable(f"Redis at {self._servers.address} does not answer: {fault}") from fault
+            raise OnlineStoreUnavailable(f"Redis at {self._servers.address} does not answer: {fault}") from fault
 
     def _connect(self) -> None:
         self._servers.close()

@@ -1,0 +1,39 @@
+"""Routes of Feast's server that change something, closed unless the project opens them.
+
+Feast's server answers them to everybody who reaches it where the project has no authentication.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# What `server.writes` opens, and what runs are for: they hold a lock and note what they did.
+WRITES = frozenset({"/push", "/write-to-online-store"})
+RUNS = frozenset({"/materialize", "/materialize-incremental"})
+_WHY = {
+    **dict.fromkeys(WRITES, "this server takes no writes; set server.writes.enabled in the FeastProject to open it"),
+    **dict.fromkeys(RUNS, "this server starts no runs; the schedules of the project do, or featureplane materialize"),
+}
+
+
+class Closed:
+    """An ASGI application without some of its routes: 403 says how they are opened."""
+
+    def __init__(self, app: App, *, writes: bool) -> None:
+        self._app = app
+        self._closed = RUNS if writes else RUNS | WRITES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "").rstrip("/")
+        if scope["type"] != "http" or path not in self._closed:
+            await self._app(scope, receive, send)
+            return
+        body = json.dumps({"detail": _WHY[path]}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 403, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
