@@ -21,8 +21,10 @@ RUNS = {
     "one": (200, "with folder.open(view) as reader: print(sum(b.num_rows for b in reader.batches()))"),
     "joined": (
         290,
-        "with test_joined.joined(folder, [view] * 2, memory_mb=192, held_bytes=64 << 20) as reader:\n"
-        + "    print(len(next(reader.batches())[0]))",
+        (
+            "with test_joined.joined(folder, [view] * 2, memory_mb=192, held_bytes=64 << 20) as reader:\n"
+            "    print(len(next(reader.batches())[0]))"
+        ),
     ),
 }
 PROGRAM = """
