@@ -98,7 +98,7 @@ def test_a_secret_that_changes_restarts_the_server(place: Place):
 def test_what_somebody_else_made_under_a_childs_name_stays_theirs(place: Place):
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "feast-client"}, "data": {"a": "b"}}
     place.apply(theirs, a_project())
-    place.operator()
+    place.operator({"FEATUREPLANE_RESYNC_SECONDS": "3600"})
     project = place.wait_for(a_project(), "Ready", "False", "ChildrenRefused")
     assert "ConfigMap 'feast-client' is there already" in message(project, "Ready")
     until(lambda: place.child("apps/v1", "Deployment", "feast-server"))

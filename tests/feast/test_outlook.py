@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from world import World
 
-from factories import a_feature_view, a_project
+from factories import a_feature, a_feature_view, a_project
 from featureplane.controller.register import Register
 from featureplane.materialization import outlook
 from featureplane.materialization.history import SUCCEEDED, Run, insert_run
@@ -62,6 +62,29 @@ def test_a_long_history_is_read_from_its_end(world: World) -> None:
     assert len(ended_since(world, None)) == len(ended_since(world, newest)) == outlook._LATE  # noqa: SLF001
     note(world, "new")
     assert list(ended_since(world, newest).values())[-1].view == "new"
+
+
+def test_a_view_waits_for_a_run_that_knew_of_its_last_extension(world: World) -> None:
+    def waiting() -> dict[str, outlook.Waiting]:
+        with begin(world.engine, world.stores.postgres) as connection:
+            return outlook.waiting(connection, "feast")
+
+    def succeed(seen_change: int) -> None:
+        now = datetime.now(UTC)
+        run = Run("commodity_prices", "initial", NOON, NOON, now, now, SUCCEEDED)
+        with begin(world.engine, world.stores.postgres) as connection:
+            insert_run(connection, "feast", run, seen_change)
+
+    first = waiting()["commodity_prices"].seq
+    succeed(first)
+    assert waiting() == {}
+    world.apply(a_project(), a_feature_view(features=[a_feature(), a_feature("volume", "Int64")]))
+    extended = waiting()["commodity_prices"].seq
+    assert extended > first
+    succeed(extended - 1)
+    assert waiting()["commodity_prices"].seq == extended
+    succeed(extended)
+    assert waiting() == {}
 
 
 def test_the_operator_takes_each_run_for_new_once(world: World) -> None:

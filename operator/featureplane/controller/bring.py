@@ -70,6 +70,8 @@ async def bring(
     except FeatureplaneError as error:
         known = world.registers.get(seen.key)
         digests, owners = (known.digests, known.owners) if known else ({}, {})
+        if isinstance(error, ProjectConflict):  # what was known is of a place that is another's by now, or of another
+            wanted, digests, owners = {}, {}, {}
         logger.warning("%s", error)
         metrics.ERRORS.labels(metrics.metrics_label(seen.key), type(error).__name__).inc()
         passes = not isinstance(error, _STAYS)

@@ -1,12 +1,13 @@
 """The children of a project: applied where they differ from what is wanted, deleted where nobody wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from featureplane import names
 from featureplane.controller.cluster import Resource
 from featureplane.controller.inventory import Child, ObjectKey, ProjectKey, fingerprint
 from featureplane.controller.world import World
-from featureplane.errors import ClusterError
+from featureplane.errors import ClusterError, ClusterUnavailable
 from featureplane.manifests import children
 from featureplane.manifests.children import Manifest
 from featureplane.manifests.context import Context
@@ -61,12 +62,20 @@ async def _refuse_anothers(world: World, manifest: Manifest) -> None:
     """What somebody else made under this name stays theirs: taken over, it would also go with the project."""
     metadata = manifest["metadata"]
     found = await world.cluster.read(RESOURCES[manifest["kind"]], metadata["namespace"], metadata["name"])
-    if found is not None and (found["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
-        raise ClusterError(
+    if found is not None and not _is_ours(found["metadata"]):
+        # Nobody tells us when it is gone: it is looked for again soon.
+        raise ClusterUnavailable(
             f"{manifest['kind']} {metadata['name']!r} is there already and is not Featureplane's; delete or rename it, "
             "or give the FeastProject another name",
             _CONFLICT,
         )
+
+
+def _is_ours(metadata: Mapping[str, Any]) -> bool:
+    """Whether we made it: its label says so, or, where somebody took that off, the API server's own notes."""
+    managers = {entry.get("manager") for entry in metadata.get("managedFields") or ()}
+    labels = metadata.get("labels") or {}
+    return labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY or names.FIELD_MANAGER in managers
 
 
 async def _replicas(world: World, manifest: Manifest) -> int | None:

@@ -128,7 +128,7 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
     if not item.model.spec.online:
         return Condition(kind, "Unknown", "Offline", "online is false: no rows are copied")
     if facts.waits is None:
-        return _as_before(item, kind)
+        return _as_before(item, kind, facts.digest)
     if runs and runs[0]["result"] != SUCCEEDED:
         message = f"the last run failed: {runs[0].get('message', '')}; the next one tries again"
         return Condition(kind, "False", "RunFailed", message)
@@ -150,12 +150,17 @@ def _materialized(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]]) -
 
 # What is not known of a view before the registry was asked for the first time.
 _UNASKED = "RegistryUnavailable"
+# Reasons that may be past without anything having happened in the registry.
+_OF_THE_OBJECT = frozenset({"Offline", "Invalid", "NotRegistered", "Suspended", "NotScheduled"})
 
 
-def _as_before(item: Item, kind: str) -> Condition:
-    """What the status said last: a registry that does not answer changes nothing about rows that are online."""
+def _as_before(item: Item, kind: str, digest: str) -> Condition:
+    """What the status said last of the same definition: a registry that does not answer changes nothing about rows that
+    are online.
+    """
+    is_same = item.status.get("digest") == digest
     for each in item.status.get("conditions") or ():
-        if each["type"] == kind:
+        if each["type"] == kind and is_same and each["reason"] not in _OF_THE_OBJECT:
             return Condition(kind, each["status"], each["reason"], each.get("message", ""))
     return Condition(kind, "Unknown", _UNASKED, "the registry could not be asked for its runs yet")
 

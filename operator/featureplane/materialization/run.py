@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_MESSAGE = 1000
 _LEAST_ROWS = 1000
+_SHOWN = 5
+# How many views of a group may turn out to be unreadable before all are copied one by one.
+_MOST_UNREADABLE = 3
+_LEAST_VIEWS = 2
 # How long a run waits for another run on a view, when all else is done, and for a registry that is away to note a run.
 _WAIT_FOR_OTHERS = 60.0
 _WAIT_FOR_REGISTRY = 60.0
@@ -96,7 +100,8 @@ class Materializer:
             for is_last, left in ((False, single), (True, busy)):
                 end = time.monotonic() + (_WAIT_FOR_OTHERS if is_last else 0)
                 if is_last and left:
-                    views = ", ".join(task.view for task in left)
+                    views = ", ".join(task.view for task in left[:_SHOWN])
+                    views += f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
                     progress.on_busy(f"another run copies {views}; waiting up to {_WAIT_FOR_OTHERS:.0f} s")
                 for task in left:
                     patience = max(end - time.monotonic(), 0.0)
@@ -161,14 +166,16 @@ class Materializer:
             with lock.hold_free(engine, self._stores.postgres, self._project.spec.project, names) as held:
                 mine = [task for task in tasks if task.view in held.views]
                 with self._noting_interruption(mine, engine):
-                    while len(mine) > 1:
+                    for _ in range(_MOST_UNREADABLE):
+                        if len(mine) < _LEAST_VIEWS:
+                            break
                         try:
                             return self._copy_together(mine, known, held, progress)
                         except ViewUnreadable as error:
                             mine = [task for task in mine if task.view != error.view]
                 return []
         except (StoreUnavailable, WriteRefused) as error:
-            self._is_away |= isinstance(error, OnlineStoreUnavailable)
+            self._note_answer(error)
             return [_failed(task, started, str(error)) for task in mine]
         except Exception as error:  # noqa: BLE001 - each view says what is wrong with it when it is copied alone
             logger.info("views of one entity are copied one by one: %s", error)
@@ -197,6 +204,13 @@ class Materializer:
     def _patient(self, options: WriteOptions) -> WriteOptions:
         """How long a store that was away for the last view is waited for again: hardly, or many views take hours."""
         return replace(options, patience=_AFTER_AN_OUTAGE) if self._is_away else options
+
+    def _note_answer(self, error: FeatureplaneError) -> None:
+        """Whether Redis is away, as far as an error tells."""
+        if isinstance(error, OnlineStoreUnavailable):
+            self._is_away = True
+        elif isinstance(error, WriteRefused):
+            self._is_away = False
 
     @contextmanager
     def _noting_interruption(self, tasks: Sequence[Task], engine: Engine) -> Iterator[None]:
@@ -233,7 +247,7 @@ class Materializer:
         except lock.Busy:
             raise
         except FeatureplaneError as error:
-            self._is_away |= isinstance(error, OnlineStoreUnavailable)
+            self._note_answer(error)
             return _failed(task, started, str(error))
         except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other view's matter
             reason = (str(error).splitlines() or [""])[0]

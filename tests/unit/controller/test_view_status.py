@@ -80,6 +80,7 @@ def test_a_registry_that_does_not_answer_makes_no_view_ready():
     assert conditions(view, facts(waits=None))["Ready"] == ("False", "WaitingForFirstRun")
     view.status, _ = view_status(view, facts(runs=[a_run()]), NOW)
     assert conditions(view, facts(waits=None))["Ready"] == ("True", "Ready")
+    assert conditions(view, facts(waits=None, digest="another"))["Ready"] == ("Unknown", "RegistryUnavailable")
 
 
 def test_the_next_status_of_an_unchanged_view_is_the_same():

@@ -91,20 +91,27 @@ class JoinedReader:
         """
         for view, begin in zip(self._views, self._readers, strict=True):
             self._duck.check()
-            with about(view):
-                self._keep(view, begin())
+            self._keep(view, begin)
         for tables in self._kept.parts():
             for batches in side_by_side(tables, self._kept.keys, self._batch_rows):
                 self._duck.check()
                 yield batches
 
-    def _keep(self, view: View, reader: ReaderWithSchema) -> None:
-        keys = _Keys(view)
-        self._kept.begin(keys.conforming(pa.RecordBatch.from_pylist([], reader.schema), Rejected()).schema)
-        rejected = Rejected()
-        for batch in reader.batches():
-            self._kept.add(keys.conforming(batch, rejected))
-            del batch  # not kept while the next one is made
+    def _keep(self, view: View, begin: Begin) -> None:
+        keys, rejected = _Keys(view), Rejected()
+        with about(view):
+            reader = begin()
+            schema = keys.conforming(pa.RecordBatch.from_pylist([], reader.schema), Rejected()).schema
+            batches = reader.batches()
+        self._kept.begin(schema)
+        while True:
+            with about(view):
+                batch = next(batches, None)
+                rows = None if batch is None else keys.conforming(batch, rejected)
+            if rows is None:
+                break
+            self._kept.add(rows)  # what it raises is about the rows of all views
+            del batch, rows  # not kept while the next one is made
         reader.counts.rejected = rejected
         self.counts.append(reader.counts)
 
@@ -201,7 +208,7 @@ def side_by_side(tables: Sequence[pa.Table], keys: Sequence[str], batch_rows: in
     """Rows of tables with the same unique `keys` as batches of the same entities, one batch a table at a time."""
     entities, numbers = number_entities([table.select(keys) for table in tables])
     where = [_positions(number, len(entities)) for number in numbers]
-    batch_rows = max(min(batch_rows, BATCH_BYTES // _row_bytes(tables)), 1)
+    batch_rows = max(min(batch_rows, BATCH_BYTES // _row_bytes(tables, len(entities))), 1)
     for start in range(0, len(entities), batch_rows):
         chosen = entities.slice(start, batch_rows)
         yield [
@@ -210,10 +217,10 @@ def side_by_side(tables: Sequence[pa.Table], keys: Sequence[str], batch_rows: in
         ]
 
 
-def _row_bytes(tables: Sequence[pa.Table]) -> int:
-    """What a row of all tables takes, be it there or not: what is missing takes space as well."""
-    filled: int = sum(table.nbytes // len(table) for table in tables if len(table))
-    return max(filled, _LEAST_BYTES * sum(len(table.column_names) for table in tables), 1)
+def _row_bytes(tables: Sequence[pa.Table], entities: int) -> int:
+    """About what a row of all tables takes: what is not there takes space as well."""
+    filled: int = sum(table.nbytes for table in tables) // max(entities, 1)
+    return filled + _LEAST_BYTES * sum(len(table.column_names) for table in tables)
 
 
 def number_entities(tables: Sequence[pa.Table]) -> tuple[pa.Table, list[Positions]]:
