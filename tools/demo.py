@@ -19,7 +19,7 @@ from rich.text import Text
 from featureplane.cli.console import complain, counted, out, report
 from featureplane.cli.online import ask, rows_of, show
 from featureplane.cli.plan import show as show_plan
-from featureplane.cli.runs import run_tasks, show_runs
+from featureplane.cli.runs import newest_change, run_tasks, show_runs
 from featureplane.cli.workspace import Workspace, definitions, open_workspace, registered, views_of
 from featureplane.errors import FeatureplaneError
 from featureplane.local.stores import embedded_stores
@@ -82,10 +82,10 @@ def register(workspace: Workspace, stores: Stores, writer: Writer) -> None:
 
 def copy_rows(workspace: Workspace, stores: Stores) -> None:
     with step("materialize: the hourly and the daily window"):
-        now = datetime.now(UTC)
+        now, seen = datetime.now(UTC), newest_change(workspace, stores)
         plans = view_plans(views_of(definitions(workspace)), workspace.declarations.project.spec.schedules)
         tasks = [Task(item.name, *scheduled(now, item.window, None), job=item.schedule) for item in plans]
-        runs = run_tasks(workspace, stores, tasks)
+        runs = run_tasks(workspace, stores, tasks, seen)
         show_runs(runs)
         if any(item.result != "Succeeded" or not item.rows_written for item in runs):
             raise FeatureplaneError("a view has no rows online")
