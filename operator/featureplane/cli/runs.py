@@ -1,9 +1,11 @@
 """What the commands that copy rows share: the watermarks, the runs themselves and how they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
+from sqlalchemy import Connection
 
 from featureplane.cli.console import complain, printable, progress, say, show_table, table
 from featureplane.cli.workspace import Workspace
@@ -20,14 +22,23 @@ _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 
-def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
-    """Each view's watermark, from the run history."""
+@contextmanager
+def _asking(stores: Stores, *, migrating: bool = False) -> Iterator[Connection]:
+    """A transaction in the registry's database."""
     engine = engine_for(stores.postgres)
     try:
+        if migrating:
+            schema.migrate(engine, stores.postgres)
         with begin(engine, stores.postgres) as connection:
-            return history.last_successes(connection, workspace.feast_project)
+            yield connection
     finally:
         engine.dispose()
+
+
+def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
+    """Each view's watermark, from the run history."""
+    with _asking(stores) as connection:
+        return history.last_successes(connection, workspace.feast_project)
 
 
 def newest_change(workspace: Workspace, stores: Stores) -> int:
@@ -36,38 +47,25 @@ def newest_change(workspace: Workspace, stores: Stores) -> int:
     """
     if not database_exists(stores.postgres):
         return 0
-    engine = engine_for(stores.postgres)
-    try:
-        schema.migrate(engine, stores.postgres)
-        with begin(engine, stores.postgres) as connection:
-            return history.last_change(connection, workspace.feast_project)
-    finally:
-        engine.dispose()
+    with _asking(stores, migrating=True) as connection:
+        return history.last_change(connection, workspace.feast_project)
 
 
 def has_untold_runs(workspace: Workspace, stores: Stores) -> bool:
     """Whether there are runs that Feast was not told of. Our tables must be there."""
-    engine = engine_for(stores.postgres)
-    try:
-        with begin(engine, stores.postgres) as connection:
-            return outlook.has_unfolded(connection, workspace.feast_project)
-    finally:
-        engine.dispose()
+    with _asking(stores) as connection:
+        return outlook.has_unfolded(connection, workspace.feast_project)
 
 
 def what_is_left(
     workspace: Workspace, stores: Stores, job: str, views: Sequence[str], shard: int, of: int
 ) -> frozenset[str]:
     """The views of a pod's part that its Job has not copied yet: a pod that is tried again does not begin anew."""
-    engine = engine_for(stores.postgres)
-    try:
-        with begin(engine, stores.postgres) as connection:
-            done = history.succeeded_in(connection, workspace.feast_project, job)
-            if of == 1:
-                return frozenset(views) - done
-            return views_of_shard(connection, workspace.feast_project, job, views, shard, of) - done
-    finally:
-        engine.dispose()
+    with _asking(stores) as connection:
+        done = history.succeeded_in(connection, workspace.feast_project, job)
+        if of == 1:
+            return frozenset(views) - done
+        return views_of_shard(connection, workspace.feast_project, job, views, shard, of) - done
 
 
 def run_tasks(
