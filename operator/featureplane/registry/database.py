@@ -13,7 +13,7 @@ from featureplane.settings import PostgresAddress
 
 _CONNECT_SECONDS = "10"
 # A server whose host is gone says nothing: after these (libpq's, seconds and milliseconds) a connection is broken.
-_PATIENCE = {
+PATIENCE = {
     "connect_timeout": _CONNECT_SECONDS,
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -24,7 +24,7 @@ _PATIENCE = {
 
 def engine_for(address: PostgresAddress, application_name: str = "featureplane") -> Engine:
     """An engine on the database. A connection that died while idle is replaced before it is used."""
-    keywords = {**_PATIENCE, "application_name": application_name, **address.keywords}
+    keywords = {**PATIENCE, "application_name": application_name, **address.keywords}
     return create_engine(
         "postgresql+psycopg://", connect_args=keywords, pool_pre_ping=True, pool_size=2, max_overflow=10
     )

@@ -13,16 +13,9 @@ from sqlglot import exp
 
 from featureplane.errors import SourceError, StoreUnavailable
 from featureplane.materialization.readers.failures import cancelled, first_line
+from featureplane.registry.database import PATIENCE
 from featureplane.settings import PostgresAddress
 
-# A server whose host is gone says nothing: after these a connection counts as broken.
-_PATIENCE = {
-    "connect_timeout": "10",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "60000",
-}
 # What the driver puts into one batch: rows arrive so much at a time, however many there are.
 _BATCH_BYTES = 2 * 1024 * 1024
 # A statement cannot be carried out, for good: syntax and names, privileges, values, and a server out of resources.
@@ -42,7 +35,7 @@ def open_postgres(address: PostgresAddress) -> Iterator["Postgres"]:
 
     Raises StoreUnavailable when the server does not answer.
     """
-    keywords = {**_PATIENCE, "application_name": "featureplane", **address.keywords}
+    keywords = {**PATIENCE, "application_name": "featureplane", **address.keywords}
     try:
         connection = dbapi.connect(make_conninfo(**keywords))
     except adbc_driver_manager.Error as error:
