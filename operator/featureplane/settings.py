@@ -33,6 +33,8 @@ _LIBPQ = {
     "PGOPTIONS": "options",
 }
 
+POSTGRES_KEYWORDS = frozenset(_LIBPQ.values())
+
 # A service file names an address of its own.
 _LIBPQ_SERVICE = ("PGSERVICE", "PGSERVICEFILE")
 
@@ -140,6 +142,32 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
 
 
+# The kubelet's, in a pod with a token.
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True)
+class InCluster:
+    """The API server of the cluster that this is a pod of, and the files by which a pod may ask it."""
+
+    url: str
+    folder: Path = _SERVICE_ACCOUNT
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self | None:
+        """None outside of a cluster."""
+        host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
+        return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}") if host else None
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "token"
+
+    @property
+    def authority_file(self) -> Path:
+        return self.folder / "ca.crt"
+
+
 @dataclass(frozen=True)
 class Stores:
     """The two stores that every part needs: PostgreSQL for the registry, Redis for the rows."""
@@ -168,6 +196,11 @@ class Settings:
     job: str = ""
     shards: int = 1
     shard: int = 0
+    # Whether OpenTelemetry's variables say where spans go to; its SDK reads them by itself.
+    traces: bool = False
+    in_cluster: InCluster | None = None
+    # What a client shows to a server that asks who comes.
+    token: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -188,7 +221,18 @@ class Settings:
             # Kubernetes' own variable in the pods of an Indexed Job. An index beyond the shards is an error: where the
             # Job and the number of shards disagree, some view may be in no pod's part.
             shard=_number(environ, "JOB_COMPLETION_INDEX", 0, shards - 1) if shards > 1 else 0,
+            traces=_wants_traces(environ),
+            in_cluster=InCluster.from_env(environ),
+            token=environ.get("FEATUREPLANE_TOKEN", "").strip(),
         )
+
+
+def _wants_traces(environ: Mapping[str, str]) -> bool:
+    """As OpenTelemetry's specification of environment variables has it."""
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or "otlp"
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    return bool(endpoint) and not off and exporter.strip() == "otlp"
 
 
 def in_part(view: str, part: int, parts: int) -> bool:

@@ -20,6 +20,14 @@ from featureplane.settings import PostgresAddress, RedisAddress, Stores
 
 PASSWORD = "p@ss w0rd:/%'\"\\${HOME},é=?#&"
 MANY = 60
+MORE_THAN_A_BATCH = 120
+STALL_AFTER_THE_FIRST_BATCH = """
+    CREATE FUNCTION stall() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT count(*) FROM feature_views) > 100 THEN PERFORM pg_sleep(60); END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER stall BEFORE INSERT ON feature_views FOR EACH ROW EXECUTE FUNCTION stall();
+"""
 
 
 def databases(admin: psycopg.Connection) -> set[str]:
@@ -220,14 +228,22 @@ class TestFailingInTheMiddle:
     def test_a_server_that_stays_away_is_reported_and_nothing_is_half_done(
         self, world: World, admin: psycopg.Connection
     ) -> None:
+        views = [a_feature_view(f"v{number}") for number in range(MORE_THAN_A_BATCH)]
         writer = world.writer(attempts=1)
-        plan = world.plan(*self.views())
+        plan = world.plan(*views)
+        writer.open()
+        with world.sql() as connection:
+            # Where the test is slow, everything would be written before the server goes.
+            connection.execute(STALL_AFTER_THE_FIRST_BATCH)
         with pytest.raises(StoreUnavailable, match=str(world.stores.postgres)):
             writer.apply(plan, lambda _done, _total: self.allow(world, admin, connections=False))
         self.allow(world, admin, connections=True)
         world.assert_nothing_is_half_done()
-        world.writer().apply(world.plan(*self.views()))
-        assert world.plan(*self.views()).is_empty
+        with world.sql() as connection:
+            connection.execute("DROP FUNCTION stall() CASCADE")
+        assert 0 < len(world.plan(*views).changes) < len(plan.changes)
+        world.writer().apply(world.plan(*views))
+        assert world.plan(*views).is_empty
 
     @staticmethod
     def cut(world: World, admin: psycopg.Connection) -> None:

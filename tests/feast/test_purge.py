@@ -20,8 +20,8 @@ from factories import Object, a_feature, a_feature_view, a_project, an_entity
 from featureplane.errors import StoreUnavailable
 from featureplane.local.redis_server import find_server, free_ports
 from featureplane.materialization import purge as module
-from featureplane.materialization import redis_layout
 from featureplane.materialization.purge import Purged, purge
+from featureplane.online import layout
 from featureplane.settings import RedisAddress, Stores
 
 VIEW = "commodity_prices"
@@ -58,14 +58,14 @@ class TestLayout:
         kinds = ["Int64" if isinstance(value, int) else "String" for value in values]
         made = key(*values, project=project, names=keys)
         shape = tuple(sorted(zip(keys, kinds, strict=True)))
-        assert made.startswith(redis_layout.prefix(shape))
-        assert redis_layout.is_key(made, shape, project)
-        assert not redis_layout.is_key(made, shape, f"x{project}")
-        assert not redis_layout.is_key(made, tuple((name, "Bytes") for name, _ in shape), project)
+        assert made.startswith(layout.prefix(shape))
+        assert layout.is_key(made, shape, project)
+        assert not layout.is_key(made, shape, f"x{project}")
+        assert not layout.is_key(made, tuple((name, "Bytes") for name, _ in shape), project)
 
     @given(view=names, feature=names)
     def test_fields_are_feasts(self, view: str, feature: str) -> None:
-        assert redis_layout.field(view, feature) == field(view, feature)
+        assert layout.field(view, feature) == field(view, feature)
 
     @pytest.mark.parametrize("length", [*b"*?[]\\^-", 1, 300])
     def test_a_pattern_means_its_bytes(self, world: World, length: int) -> None:
@@ -74,7 +74,7 @@ class TestLayout:
         mine, other = key("x", names=[name]), key("x", names=[name.replace("*", "-")] if "*" in name else ["y"])
         world.redis.hset(mine, "f", "v")
         world.redis.hset(other, "f", "v")
-        assert list(world.redis.scan_iter(redis_layout.pattern(((name, "String"),), "feast"))) == [mine]
+        assert list(world.redis.scan_iter(layout.pattern(((name, "String"),), "feast"))) == [mine]
 
 
 def declared(*features: str, entity: Object | None = None, name: str = "commodity-prices") -> list[Object]:

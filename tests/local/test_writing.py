@@ -30,11 +30,12 @@ from data.writing.batches import (
 from data.writing.redis_processes import PASSWORD, RedisProcess
 from featureplane.errors import StoreUnavailable, WriteRefused
 from featureplane.materialization.encoding.encoded import Encoded, Part
-from featureplane.materialization.redis_layout import time_field
-from featureplane.materialization.writing import connection, resp, scripts, stored_times
+from featureplane.materialization.writing import connection, resp, stored_times
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.selection import narrowed, piece
 from featureplane.materialization.writing.writer import Writer, open_writer
+from featureplane.online import scripts
+from featureplane.online.layout import time_field
 from featureplane.settings import RedisAddress
 
 CAREFUL = {name: MODES[name] for name in ("newest", "atomic")}

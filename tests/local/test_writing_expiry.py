@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from data.writing.batches import SECOND, batch, every_mode, hash_of, joint_batch, key_of, rows_of
+from data.writing.pushes import key_of as pushed_key
+from data.writing.pushes import push
 from data.writing.redis_processes import fields_expire
-from featureplane.materialization.redis_layout import field, time_field
 from featureplane.materialization.writing import modes
-from featureplane.materialization.writing.expiry import Expiry, Plan, plan_for
 from featureplane.materialization.writing.writer import open_writer
+from featureplane.online.expiry import Expiry, Plan, plan_for
+from featureplane.online.layout import field, time_field
+from featureplane.serving.writing.writer import Outcome
 
 HOUR = 3_600_000
 
@@ -108,17 +111,31 @@ def test_a_row_that_is_not_written_leaves_the_expiry_alone(server, redis, now, m
     assert 5 <= redis.ttl(key_of(0)) <= 7
 
 
+def test_pushed_rows_live_as_long_as_those_of_a_run(server, redis, only_keys_expire, now):
+    seconds = now // 1_000_000
+    expiry = Expiry(all_views_expire=True, longest_ttl_ms=HOUR)
+    assert push(server.address, [1], seconds, ttl=3600, expiry=expiry) == Outcome(written=1)
+    assert redis.pttl(pushed_key(1)) == pytest.approx(seconds * 1000 + HOUR - now / 1000, abs=2000)
+    assert push(server.address, [1], seconds - 3601, ttl=3600, expiry=expiry) == Outcome(expired=1)
+    assert push(server.address, [1], seconds, expiry=Expiry()) == Outcome(written=1)
+    assert redis.pttl(pushed_key(1)) == -1
+    assert push(server.address, [1], seconds, expiry=Expiry(key_ttl_seconds=100)) == Outcome(written=1)
+    assert 98 <= redis.ttl(pushed_key(1)) <= 100
+    assert push(server.address, [1], seconds) == Outcome(written=1)
+    assert redis.ttl(pushed_key(1)) > 0
+
+
 def test_where_fields_expire_only_they_do():
-    parts = batch("x", rows_of(1), HOUR).parts
+    ttls = [HOUR]
     for expiry in (Expiry(), Expiry(all_views_expire=True)):
-        assert plan_for(expiry, parts, has_field_expiry=True) == Plan(fields_expire=True, action="persist")
-    assert plan_for(Expiry(key_ttl_seconds=9), parts, has_field_expiry=True) == Plan(True, "expire", 9)
-    assert plan_for(None, parts, has_field_expiry=True) == Plan()
+        assert plan_for(expiry, ttls, has_field_expiry=True) == Plan(fields_expire=True, action="persist")
+    assert plan_for(Expiry(key_ttl_seconds=9), ttls, has_field_expiry=True) == Plan(True, "expire", 9)
+    assert plan_for(None, ttls, has_field_expiry=True) == Plan()
 
 
 def test_a_view_without_ttl_never_gives_a_key_an_expiry():
-    parts = batch("x", rows_of(1), 0).parts
-    assert plan_for(Expiry(all_views_expire=True), parts, has_field_expiry=False).action == "persist"
+    ttls = [0, HOUR]
+    assert plan_for(Expiry(all_views_expire=True), ttls, has_field_expiry=False).action == "persist"
 
 
 def test_fields_get_their_expiry_right_behind_their_values(now):

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, text
 from featureplane.cli.console import counted, print_json, printable, show_table, table
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, Workspace, open_stores, open_workspaces
 from featureplane.errors import FeatureplaneError
-from featureplane.materialization.online_store import connect
 from featureplane.materialization.sources import local_files, table_columns, wanted_columns
-from featureplane.registry import catalogue, schema
+from featureplane.online.connect import connect
+from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.settings import PostgresAddress, Settings, Stores
 
@@ -82,7 +82,7 @@ def _registry(stores: Stores, workspaces: list[Workspace]) -> Iterator[Finding]:
 
 def _tables(engine: Engine, stores: Stores, workspaces: list[Workspace]) -> Iterator[Finding]:
     with begin(engine, stores.postgres) as connection:
-        current = catalogue.has_schema(connection) and schema.is_current(connection)
+        current = feast_rows.has_schema(connection) and schema.is_current(connection)
         yield Finding(
             "schema",
             "ok" if current else "warn",

@@ -14,7 +14,7 @@ from featureplane.materialization.run import Progress, materializer
 from featureplane.materialization.shards import views_of_shard
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.durations import format_duration
-from featureplane.registry import schema
+from featureplane.registry import feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.settings import Stores
 
@@ -48,7 +48,7 @@ def newest_change(workspace: Workspace, stores: Stores) -> int:
     if not database_exists(stores.postgres):
         return 0
     with _asking(stores, migrating=True) as connection:
-        return history.last_change(connection, workspace.feast_project)
+        return feast_rows.last_change(connection, workspace.feast_project)
 
 
 def has_untold_runs(workspace: Workspace, stores: Stores) -> bool:

@@ -19,7 +19,7 @@ from featureplane.controller.tally import Tally
 from featureplane.errors import FeatureplaneError, Fenced
 from featureplane.materialization import history, outlook
 from featureplane.model.feast_project import FeastProject
-from featureplane.registry import catalogue, schema
+from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.plan import RETAIN, Plan, compare, references
 from featureplane.registry.state import Registered
@@ -273,7 +273,7 @@ class Register:
 
     def _look(self, unseen: Collection[str]) -> Looked:
         with begin(self._engine, self.stores.postgres) as connection:
-            if not catalogue.has_schema(connection):
+            if not feast_rows.has_schema(connection):
                 self._tally.take({})
                 return Looked({}, {}, outlook.Purges())
             ended = outlook.ended_since(connection, self._name, self._tally.newest)

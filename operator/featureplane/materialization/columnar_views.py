@@ -1,20 +1,19 @@
 """How each view of a project is copied: what the run needs of the registry and of the project. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from featureplane.materialization.copying import WriteOptions
-from featureplane.materialization.redis_layout import Keys, keys_of
 from featureplane.materialization.rows import View, view_of
-from featureplane.materialization.writing.expiry import Expiry
 from featureplane.model.feast_project import FeastProject
+from featureplane.online.expiry import Expiry, expiries
+from featureplane.online.layout import Keys, keys_of
 from featureplane.registry.state import Registered
 from featureplane.rendering.definitions import Definition
 
 COLUMNAR = "columnar"
 # Sources that have a reader of ours; all others are read and written by Feast's engine.
 _READABLE = frozenset({"file", "postgres"})
-_MILLISECONDS = 1000
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,13 @@ def columnar_views(
         return {}
     key_ttl = project.spec.online_store.redis.key_ttl
     key_ttl_seconds = int(key_ttl.total_seconds()) if key_ttl else 0
-    expiries = {**dict.fromkeys(expiring, Expiry()), **_expiries(known, key_ttl_seconds)}
+    # Of a view that only Feast knows, nobody knows how long its rows are to live.
+    is_complete = not any(item.kind.endswith("_view") for item in known.foreign)
+    ttls = [(keys_of(item.spec["entities"]), item.spec["ttl_seconds"]) for item in _views(known)]
+    by_keys = {
+        **dict.fromkeys(expiring, Expiry()),
+        **expiries(ttls, key_ttl_seconds, is_complete=is_complete),
+    }
     found = {}
     for item in _views(known):
         try:
@@ -43,28 +48,12 @@ def columnar_views(
         if view.source["type"] not in _READABLE:
             continue
         atomic = view.takes_pushes or project.spec.server.writes.enabled
-        found[item.name] = ColumnarView(
-            view, WriteOptions(atomic and not overwrite, overwrite, expiries.get(view.keys))
-        )
+        found[item.name] = ColumnarView(view, WriteOptions(atomic and not overwrite, overwrite, by_keys.get(view.keys)))
     return found
 
 
 def _views(known: Registered) -> Iterable[Definition]:
     return [item for (kind, _), item in known.definitions.items() if kind == "feature_view"]
-
-
-def _expiries(known: Registered, key_ttl_seconds: int) -> Mapping[Keys, Expiry]:
-    """What the rows of each set of join keys may expire by; nothing where none does."""
-    ttls: dict[Keys, list[int]] = {}
-    for item in _views(known):
-        ttls.setdefault(keys_of(item.spec["entities"]), []).append(item.spec["ttl_seconds"])
-    # Of a view that only Feast knows, nobody knows how long its rows are to live.
-    is_complete = not any(item.kind.endswith("_view") for item in known.foreign)
-    return {
-        keys: Expiry(is_complete and all(found), max(found) * _MILLISECONDS, key_ttl_seconds)
-        for keys, found in ttls.items()
-        if any(found) or key_ttl_seconds
-    }
 
 
 def that_expire(views: Iterable[ColumnarView]) -> set[Keys]:

@@ -16,12 +16,12 @@ from featureplane.materialization.encoding.encoder import ViewEncoder
 from featureplane.materialization.encoding.ragged import lengths
 from featureplane.materialization.prefetch import prefetched
 from featureplane.materialization.readers.reader import Reader, Seen
-from featureplane.materialization.redis_layout import time_field
 from featureplane.materialization.rows import EVENT_TIME, View
-from featureplane.materialization.writing.expiry import Expiry
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import Writer, open_writer
 from featureplane.model.types import FeatureType, parse_type
+from featureplane.online.expiry import Expiry
+from featureplane.online.layout import time_field
 from featureplane.settings import RedisAddress
 
 # A server that came back without what was written, or a source that was replaced meanwhile, takes the copy from its

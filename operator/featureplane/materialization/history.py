@@ -43,11 +43,6 @@ class Run:
         return (self.finished_at - self.started_at).total_seconds()
 
 
-def last_change(connection: Connection, project: str) -> int:
-    """The number of the project's newest change in the registry, 0 without any."""
-    return int(connection.execute(select(func.max(changes.c.seq)).where(changes.c.project == project)).scalar() or 0)
-
-
 def insert_run(connection: Connection, project: str, run: Run, seen_change: int | None = None) -> None:
     """Add one run to the history; nothing happens where it is there, as after an answer that was lost.
 

@@ -16,9 +16,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from sqlalchemy import Connection, Engine, func, select, update
 
-from featureplane.materialization.online_store import answering, connect, primaries
-from featureplane.materialization.redis_layout import Keys, field, is_key, keys_of, pattern, time_field
-from featureplane.registry import catalogue
+from featureplane.online.connect import answering, connect, primaries
+from featureplane.online.layout import Keys, field, is_key, keys_of, pattern, time_field
+from featureplane.registry import catalogue, feast_rows
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.state import Registered
 from featureplane.registry.tables import purges
@@ -72,7 +72,7 @@ def purge(stores: Stores, project: str, pause: Callable[[float], None] = time.sl
     engine = engine_for(stores.postgres)
     try:
         with begin(engine, stores.postgres) as connection:
-            if not catalogue.has_schema(connection):
+            if not feast_rows.has_schema(connection):
                 return []
             due = _due(connection, project)
             known = catalogue.read(connection, project) if due else Registered()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from featureplane.materialization.redis_layout import Keys, keys_of
+from featureplane.online.layout import Keys, keys_of
 from featureplane.rendering.definitions import Definition, Json, Key
 
 # The column of a batch that says when its rows were true. No feature has such a name: two underscores are Feast's.

@@ -14,19 +14,20 @@ from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, StoreUnavailable, WriteRefused
-from featureplane.materialization import expiring, lock
+from featureplane.materialization import lock
 from featureplane.materialization.columnar_views import ColumnarView, columnar_views, that_expire
 from featureplane.materialization.copying import Copied, Watch, WriteOptions, copy, copy_together
 from featureplane.materialization.feast_child import FeastChild
 from featureplane.materialization.groups import grouped
-from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, last_change, prune
+from featureplane.materialization.history import FAILED, SUCCEEDED, Run, insert_run, prune
 from featureplane.materialization.readers.joined_reader import ViewUnreadable
 from featureplane.materialization.readers.opening import Places, open_joined, open_reader
 from featureplane.materialization.readers.reader import BATCH_ROWS
 from featureplane.materialization.rows import Window
 from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.feast_project import FeastProject
-from featureplane.registry import catalogue
+from featureplane.online import expiring
+from featureplane.registry import catalogue, feast_rows
 from featureplane.registry.database import begin, engine_for
 from featureplane.settings import PostgresAddress, Stores
 
@@ -82,7 +83,7 @@ class Materializer:
 
         Views that another run copies at the moment come last, and are left to it if that takes long: then they have no
         run here. `overwrite` writes whatever is stored, however new it is. `seen_change` is the registry's newest
-        change when the tasks were made (see `history.last_change`), and what is newest now unless given.
+        change when the tasks were made (see `feast_rows.last_change`), and what is newest now unless given.
         """
         progress = progress or Progress()
         engine = engine_for(self._stores.postgres)
@@ -125,7 +126,7 @@ class Materializer:
         project = self._project.spec.project
         with begin(engine, self._stores.postgres) as connection:
             if self._seen_change is None:
-                self._seen_change = last_change(connection, project)
+                self._seen_change = feast_rows.last_change(connection, project)
             found = columnar_views(
                 self._project,
                 catalogue.read(connection, project),

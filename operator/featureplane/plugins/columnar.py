@@ -25,7 +25,7 @@ from featureplane.materialization.copying import Copied, WriteOptions, copy
 from featureplane.materialization.readers.opening import Places, open_reader
 from featureplane.materialization.readers.reader import Reader
 from featureplane.materialization.rows import View, Window
-from featureplane.materialization.writing.expiry import Expiry
+from featureplane.online.expiry import Expiry
 from featureplane.plugins.feast_reader import FeastReader
 from featureplane.plugins.redis import EnvironmentRedisOnlineStore
 from featureplane.registry.from_protos import convert

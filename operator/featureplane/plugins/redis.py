@@ -12,7 +12,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 
-from featureplane.materialization.online_store import connect, connection_options
+from featureplane.online.connect import connect, connection_options
 from featureplane.settings import RedisAddress, Settings
 
 

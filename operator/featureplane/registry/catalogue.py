@@ -5,36 +5,21 @@ the raw rows of every project of the database before a process that imports Feas
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, LargeBinary, Select, String, column, inspect, select, table, tuple_
+from sqlalchemy import Connection, inspect, select, tuple_
 
-from featureplane import names
 from featureplane.registry import protos, tables
+from featureplane.registry.feast_rows import OTHER_VIEWS, TABLES, executed, has_schema, rows
 from featureplane.registry.from_protos import convert, settle
 from featureplane.registry.state import FEASTS_OWN, NO_FORM, Foreign, Registered
 from featureplane.rendering.definitions import Definition, DefinitionKind, Key
 
-# Feast's tables (feast/infra/registry/sql.py): kind -> table, column with the message, message.
-_TABLES: dict[DefinitionKind, tuple[str, str, Any]] = {
-    "project": ("projects", "project_proto", protos.Project),
-    "entity": ("entities", "entity_proto", protos.Entity),
-    "data_source": ("data_sources", "data_source_proto", protos.DataSource),
-    "feature_view": ("feature_views", "feature_view_proto", protos.FeatureView),
-    "feature_service": ("feature_services", "feature_service_proto", protos.FeatureService),
-}
-_OTHER_VIEWS = {
-    "on_demand_feature_views": ("on-demand feature view", protos.OnDemandFeatureView),
-    "stream_feature_views": ("stream feature view", protos.StreamFeatureView),
-    "label_views": ("label view", protos.LabelView),
-}
 # A statement has at most 65,535 parameters; long before, reading everything is as fast.
 _MOST_KEYS = 2000
-# Of a whole table as many rows are here at a time.
-_ROWS = 500
 
 
 def read(connection: Connection, project: str, only: Collection[Key] | None = None) -> Registered:
@@ -55,11 +40,11 @@ def read(connection: Connection, project: str, only: Collection[Key] | None = No
             converted.append(item)
     settled, more = settle(converted)
     foreign += more
-    for name, (label, _) in _OTHER_VIEWS.items():
+    for name, (label, _) in OTHER_VIEWS.items():
         if name in present:
             foreign += [
                 Foreign(label.replace(" ", "_").replace("-", "_"), row.name, NO_FORM)
-                for row in _rows(connection, name, "feature_view_name", project)
+                for row in rows(connection, name, "feature_view_name", project)
             ]
     if not has_schema(connection):
         return Registered({item.key: item for item in settled}, foreign=tuple(foreign))
@@ -80,38 +65,11 @@ def messages(
     connection: Connection, project: str, present: set[str], only: Collection[Key] | None = None
 ) -> Iterator[tuple[DefinitionKind, Any]]:
     """Kind and message of each of Feast's objects, in the order of registration."""
-    for kind, (name, proto_column, message) in _TABLES.items():
+    for kind, (name, proto_column, message) in TABLES.items():
         wanted = None if only is None else [key[1] for key in only if key[0] == kind]
         if name in present and wanted != []:
-            for row in _rows(connection, name, proto_column, project, wanted):
-                yield kind, message.FromString(row[1])
-
-
-def _rows(
-    connection: Connection, name: str, wanted: str, project: str | None, only: Sequence[str] | None = None
-) -> Iterable[Any]:
-    id_column = "project_id" if name == "projects" else wanted.replace("_proto", "_name")
-    feasts = table(
-        name,
-        column(id_column, String),
-        column("project_id", String),
-        column(wanted, LargeBinary if wanted.endswith("_proto") else String),
-    )
-    statement = select(feasts.c[id_column].label("name"), feasts.c[wanted]).order_by(feasts.c[id_column])
-    if project is not None:
-        statement = statement.where(feasts.c.project_id == project)
-    if only is not None:
-        statement = statement.where(feasts.c[id_column].in_(only))
-    return _executed(connection, statement, whole=only is None)
-
-
-def _executed(connection: Connection, statement: Select[Any], *, whole: bool) -> Iterable[Any]:
-    """The rows; of a whole table, a cursor in the database holds those that are not looked at yet."""
-    return connection.execute(statement.execution_options(yield_per=_ROWS) if whole else statement)
-
-
-def has_schema(connection: Connection) -> bool:
-    return inspect(connection).has_table("definitions", schema=names.SCHEMA)
+            for row in rows(connection, name, proto_column, project, wanted):
+                yield cast(DefinitionKind, kind), message.FromString(row[1])
 
 
 @dataclass(frozen=True)
@@ -133,7 +91,7 @@ def _ours(connection: Connection, project: str, only: Collection[Key] | None) ->
     statement = select(tables.definitions).where(columns.project == project)
     if only is not None:
         statement = statement.where(tuple_(columns.kind, columns.name).in_(only))
-    rows = _executed(connection, statement, whole=only is None)
+    rows = executed(connection, statement, whole=only is None)
     return {(row.kind, row.name): _Note(row.digest, row.body, row.owner) for row in rows}
 
 
@@ -155,13 +113,13 @@ def python_code(connection: Connection) -> list[str]:
     Every table counts that the writer, a run or the server may load an object from.
     """
     present = set(inspect(connection).get_table_names())
-    places = {name: (kind.replace("_", " "), column, message) for kind, (name, column, message) in _TABLES.items()}
-    places |= {name: (label, "feature_view_proto", message) for name, (label, message) in _OTHER_VIEWS.items()}
+    places = {name: (kind.replace("_", " "), column, message) for kind, (name, column, message) in TABLES.items()}
+    places |= {name: (label, "feature_view_proto", message) for name, (label, message) in OTHER_VIEWS.items()}
     return [
         f"{label} {row.name!r}, {code}"
         for name, (label, proto_column, message) in places.items()
         if name in present and _fields_to_code(message.DESCRIPTOR)
-        for row in _rows(connection, name, proto_column, None)
+        for row in rows(connection, name, proto_column, None)
         for code in _code(message.FromString(row[1]))
     ]
 

@@ -9,24 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from featureplane.model.types import SCALARS, FeatureType, parse_type
-from featureplane.registry.protos import DataSource, ValueType
+from featureplane.registry.field_types import NESTED_TAG, STRUCT_TAG, NoDefinition, field_type, refuse_if, scalar
+from featureplane.registry.protos import DataSource
 from featureplane.registry.state import Foreign
 from featureplane.rendering.definitions import DEFAULT_VIEW_EXTRAS, Definition, DefinitionKind, projection_digest
 
-_STRUCT_TAG = "feast:struct_schema"
-_NESTED_TAG = "feast:nested_inner_type"
 _DUMMY_ENTITY = "__dummy"
 _POSTGRES_CLASS = "feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source.PostgreSQLSource"
 # What Feast writes for a Spark source without date partitions (feast/.../spark_source.py).
 _DATE_PARTITIONS = "%Y-%m-%d"
-_BY_VALUE_TYPE = {value: name for name, value in SCALARS.items()}
-# Feast writes two numbers that its own proto has no names for (feast/value_type.py).
-_NAMES = {number: name for name, number in ValueType.Enum.items()} | {30: "PDF_BYTES", 31: "IMAGE_BYTES"}
-
-
-class _NoDefinition(Exception):
-    pass
 
 
 def convert(kind: DefinitionKind, message: Any) -> Definition | Foreign:
@@ -36,16 +27,10 @@ def convert(kind: DefinitionKind, message: Any) -> Definition | Foreign:
         return Definition(
             kind, spec.name, _CONVERTERS[kind](spec), DEFAULT_VIEW_EXTRAS if kind == "feature_view" else {}
         )
-    except _NoDefinition as reason:
+    except NoDefinition as reason:
         return Foreign(kind, spec.name, str(reason))
     except (KeyError, TypeError, ValueError) as error:  # written by something that is not Feast, or is another Feast
         return Foreign(kind, spec.name, f"something that cannot be read ({type(error).__name__})")
-
-
-def _refuse_if(conditions: Iterable[tuple[Any, str]]) -> None:
-    for condition, why in conditions:
-        if condition:
-            raise _NoDefinition(why)
 
 
 def _free_text(spec: Any) -> dict[str, Any]:
@@ -58,16 +43,16 @@ def _project(spec: Any) -> dict[str, Any]:
 
 def _entity(spec: Any) -> dict[str, Any]:
     """Feast lets an entity go without a type; `settle` finds it in the views."""
-    kind = str(_scalar(spec.value_type)) if spec.value_type else ""
+    kind = str(scalar(spec.value_type)) if spec.value_type else ""
     return {"name": spec.name, "join_key": spec.join_key, "type": kind, **_free_text(spec)}
 
 
 def _data_source(spec: Any) -> dict[str, Any]:
     if spec.type == DataSource.PUSH_SOURCE:
-        _refuse_if([(not spec.HasField("batch_source"), "a push source without a batch source")])
+        refuse_if([(not spec.HasField("batch_source"), "a push source without a batch source")])
         return {"type": "push", "name": spec.name, "batch_source": spec.batch_source.name, **_free_text(spec)}
     location = _location(spec)
-    _refuse_if(
+    refuse_if(
         [
             (spec.date_partition_column, "a date partition column"),
             (spec.timestamp_field_type, "a timestamp field type"),
@@ -89,7 +74,7 @@ def _columns(spec: Any) -> dict[str, Any]:
 def _location(spec: Any) -> dict[str, Any]:
     if spec.type == DataSource.BATCH_FILE:
         options = spec.file_options
-        _refuse_if([(options.s3_endpoint_override, "an S3 endpoint of its own")])
+        refuse_if([(options.s3_endpoint_override, "an S3 endpoint of its own")])
         # A source without a format is Parquet to Feast (feast/infra/offline_stores/file_source.py).
         return {
             "type": "file",
@@ -98,15 +83,15 @@ def _location(spec: Any) -> dict[str, Any]:
         }
     if spec.type == DataSource.CUSTOM_SOURCE and spec.data_source_class_type == _POSTGRES_CLASS:
         options = json.loads(spec.custom_options.configuration)
-        _refuse_if([(options["query"], "a query; only a table can be declared")])
+        refuse_if([(options["query"], "a query; only a table can be declared")])
         return {"type": "postgres", "table": options["table"]}
     if spec.type == DataSource.BATCH_SPARK:
         return {"type": "spark", "table": _spark_table(spec.spark_options)}
-    raise _NoDefinition(f"a source of type {spec.data_source_class_type or DataSource.SourceType.Name(spec.type)}")
+    raise NoDefinition(f"a source of type {spec.data_source_class_type or DataSource.SourceType.Name(spec.type)}")
 
 
 def _spark_table(options: Any) -> str:
-    _refuse_if(
+    refuse_if(
         [
             (options.query, "a query; only a table can be declared"),
             (options.path, "a path for Spark; only a table can be declared"),
@@ -118,7 +103,7 @@ def _spark_table(options: Any) -> str:
 
 
 def _feature_view(spec: Any) -> dict[str, Any]:
-    _refuse_if(
+    refuse_if(
         [
             (list(spec.entities) == [_DUMMY_ENTITY], "no entity"),
             (spec.source_views, "views as its source"),
@@ -154,64 +139,24 @@ def _feature_view(spec: Any) -> dict[str, Any]:
 
 def _entities_of(spec: Any) -> list[dict[str, Any]]:
     """Names and columns of the entities; which column is whose join key is for `settle` to say."""
-    columns = [{"join_key": column.name, "type": str(_scalar(column.value_type))} for column in spec.entity_columns]
+    columns = [{"join_key": column.name, "type": str(scalar(column.value_type))} for column in spec.entity_columns]
     return [{"name": name, **column} for name, column in zip(spec.entities, columns, strict=True)]
 
 
 def _feature(field: Any) -> dict[str, Any]:
-    _refuse_if(
+    refuse_if(
         [(field.vector_index or field.vector_length or field.vector_search_metric, f"a vector index on {field.name}")]
     )
     # To go through a map of protobuf's is slow, and nearly every one is empty.
-    tags = {key: field.tags[key] for key in field.tags if key not in {_STRUCT_TAG, _NESTED_TAG}} if field.tags else {}
-    return {"name": field.name, "type": str(_type(field)), "description": field.description, "tags": tags}
-
-
-def _scalar(number: int) -> FeatureType:
-    name = _NAMES.get(number, str(number))
-    _refuse_if([(name not in _BY_VALUE_TYPE, f"the type {name}")])
-    return FeatureType(_BY_VALUE_TYPE[name])
-
-
-def _type(field: Any) -> FeatureType:
-    """The inverse of `Field.to_proto` (feast/field.py), which keeps inner types of structs and nested lists in tags."""
-    name = _NAMES.get(field.value_type, str(field.value_type))
-    if name in {"STRUCT", "STRUCT_LIST"}:
-        _refuse_if([(_STRUCT_TAG not in field.tags, f"a struct without a schema, {field.name}")])
-        struct = _struct(json.loads(field.tags[_STRUCT_TAG]))
-        return struct if name == "STRUCT" else FeatureType("Array", of=struct)
-    if name in {"VALUE_LIST", "VALUE_SET"}:
-        _refuse_if([(_NESTED_TAG not in field.tags, f"a nested list without its inner type, {field.name}")])
-        return _named(field.tags[_NESTED_TAG])
-    for suffix, outer in (("_LIST", "Array"), ("_SET", "Set")):
-        inner = name.removesuffix(suffix)
-        if inner != name and inner in _BY_VALUE_TYPE:
-            return FeatureType(outer, of=FeatureType(_BY_VALUE_TYPE[inner]))
-    return _scalar(field.value_type)
-
-
-def _struct(schema: Mapping[str, str]) -> FeatureType:
-    return FeatureType("Struct", fields=tuple((name, _named(text)) for name, text in schema.items()))
-
-
-def _named(text: str) -> FeatureType:
-    """`Array(FLOAT32)` or `{"__struct__": ...}`, as `feast.field._feast_type_to_str` writes an inner type."""
-    if text.startswith("{"):
-        return _struct(json.loads(text)["__struct__"])
-    for outer in ("Array", "Set"):
-        if text.startswith(f"{outer}(") and text.endswith(")"):
-            return FeatureType(outer, of=_named(text[len(outer) + 1 : -1]))
-    try:
-        return parse_type("".join(part.capitalize() for part in text.split("_")))
-    except ValueError as error:
-        raise _NoDefinition(f"a type that {error}") from None
+    tags = {key: field.tags[key] for key in field.tags if key not in {STRUCT_TAG, NESTED_TAG}} if field.tags else {}
+    return {"name": field.name, "type": str(field_type(field)), "description": field.description, "tags": tags}
 
 
 def _feature_service(spec: Any) -> dict[str, Any]:
     views = []
     for projection in spec.features:
         name = projection.feature_view_name
-        _refuse_if(
+        refuse_if(
             [
                 (projection.feature_view_name_alias, f"an alias for {name}"),
                 (projection.join_key_map, f"a join key map for {name}"),
@@ -228,7 +173,7 @@ def _feature_service(spec: Any) -> dict[str, Any]:
                 "projection": projection_digest(features, copy),
             }
         )
-    _refuse_if(
+    refuse_if(
         [
             (spec.HasField("logging_config"), "a logging configuration"),
             (spec.precompute_online, "precompute_online"),

@@ -35,6 +35,8 @@ def _load() -> dict[str, Any]:
     try:
         modules = {name: importlib.import_module(f"feast.protos.feast.core.{name}") for name in _WANTED}
         modules["Value_pb2"] = importlib.import_module("feast.protos.feast.types.Value_pb2")
+        modules["ServingService_pb2"] = importlib.import_module("feast.protos.feast.serving.ServingService_pb2")
+        modules["GrpcServer_pb2"] = importlib.import_module("feast.protos.feast.serving.GrpcServer_pb2")
         return modules
     finally:
         if stand_in is not None and sys.modules.get("feast") is stand_in:
@@ -51,6 +53,8 @@ LabelView: Any = _modules["LabelView_pb2"].LabelView
 OnDemandFeatureView: Any = _modules["OnDemandFeatureView_pb2"].OnDemandFeatureView
 Project: Any = _modules["Project_pb2"].Project
 Registry: Any = _modules["Registry_pb2"].Registry
+GrpcServer: Any = _modules["GrpcServer_pb2"]
+ServingService: Any = _modules["ServingService_pb2"]
 StreamFeatureView: Any = _modules["StreamFeatureView_pb2"].StreamFeatureView
 Value: Any = _modules["Value_pb2"].Value
 ValueType: Any = _modules["Value_pb2"].ValueType

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from featureplane.materialization.encoding.encoded import Encoded, Part
-from featureplane.materialization.redis_layout import field, prefix, time_field
+from featureplane.online.layout import field, prefix, time_field
 
 PROJECT = "shop"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

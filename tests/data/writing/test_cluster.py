@@ -10,14 +10,17 @@ import pytest
 from redis.cluster import RedisCluster
 
 from data.writing.batches import T0, batch, hash_of, joint_batch, key_of, rows_of
+from data.writing.pushes import key_of as pushed_key
+from data.writing.pushes import push
 from data.writing.redis_processes import HOST, PASSWORD, RedisProcess, fields_expire
 from featureplane.errors import ServerReplaced
 from featureplane.local.redis_server import free_ports
-from featureplane.materialization.redis_layout import time_field
-from featureplane.materialization.writing.expiry import Expiry
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.slots import SLOTS, slots_of
 from featureplane.materialization.writing.writer import open_writer
+from featureplane.online.expiry import Expiry
+from featureplane.online.layout import time_field
+from featureplane.serving.writing.writer import Outcome
 from featureplane.settings import RedisAddress
 
 MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
@@ -102,6 +105,14 @@ def test_rows_go_where_they_belong(cluster, address, nodes, mode):
     assert writer.written[time_field("y")] == 450
     if "overwrite" not in mode:
         assert writer.skipped[time_field("x")] == 900
+
+
+def test_pushed_rows_go_where_they_belong(cluster, address, nodes):
+    assert push(address, range(900), 1_769_860_800) == Outcome(written=900)
+    assert min(one.client().dbsize() for one in nodes) > 200
+    nodes[1].client().script_flush()
+    assert push(address, range(1000), 1_769_860_799) == Outcome(written=100, older=900)
+    assert len(cluster.hgetall(pushed_key(7))) == 2
 
 
 @every_mode

@@ -14,9 +14,9 @@ import pytest
 from data.writing.batches import T0, batch, hash_of, key_of, rows_of
 from data.writing.redis_processes import HOST, PASSWORD, RedisProcess
 from featureplane.errors import ServerReplaced, StoreUnavailable
-from featureplane.materialization.redis_layout import time_field
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import Writer, open_writer
+from featureplane.online.layout import time_field
 
 MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)

@@ -7,10 +7,13 @@ import pytest
 from redis import Redis
 
 from data.writing.batches import batch, every_mode, hash_of, joint_batch, key_of, rows_of
+from data.writing.pushes import key_of as pushed_key
+from data.writing.pushes import push
 from data.writing.redis_processes import RedisProcess, fields_expire
-from featureplane.materialization.redis_layout import field, time_field
-from featureplane.materialization.writing.expiry import Expiry
 from featureplane.materialization.writing.writer import open_writer
+from featureplane.online.expiry import Expiry
+from featureplane.online.layout import field, time_field
+from featureplane.serving.writing.writer import Outcome
 
 HOUR = 3_600_000
 
@@ -97,3 +100,11 @@ def test_views_that_are_written_together(server, redis, now, mode):
     for view, name in (("x", "a"), ("y", "b")):
         assert expiries(redis, 1, field(view, name), time_field(view)) == [now // 1000 + HOUR] * 2
     assert expiries(redis, 2, time_field("y")) == [now // 1000 + HOUR]
+
+
+def test_fields_of_pushed_rows_expire(server, redis, now):
+    seconds = now // 1_000_000
+    assert push(server.address, [1, 2], seconds, ttl=3600, expiry=Expiry()) == Outcome(written=2)
+    ends = redis.execute_command("HPEXPIRETIME", pushed_key(1), "FIELDS", 2, field("stats", "a"), time_field("stats"))
+    assert ends == [seconds * 1000 + HOUR] * 2
+    assert redis.pttl(pushed_key(1)) == -1

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from redis import ResponseError
 
 from data.writing.batches import T0, batch, hash_of, key_of, rows_of
 from data.writing.redis_processes import HOST, PASSWORD, RedisProcess
@@ -47,6 +48,21 @@ def linked(replica: RedisProcess) -> bool:
         return client.info("replication").get("master_link_status") == "up"
 
 
+def ask_for_a_failover(sentinel: RedisProcess) -> None:
+    """Sentinel looks at a replica every 10 s: until it saw it linked to its master, it refuses to promote it."""
+    until = time.monotonic() + 30
+    with sentinel.client() as client:
+        while True:
+            try:
+                client.execute_command("SENTINEL FAILOVER", GROUP)
+            except ResponseError as error:
+                if "NOGOODSLAVE" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+
 @pytest.fixture
 def address(group) -> RedisAddress:
     return RedisAddress(HOST, group[2].port, password=PASSWORD, mode="Sentinel", sentinel_master=GROUP)
@@ -68,8 +84,7 @@ def test_after_a_failover_the_copy_begins_anew_on_the_new_master(group, address,
         if how == "crash":
             master.kill()
         else:
-            with sentinel.client() as client:
-                client.execute_command("SENTINEL FAILOVER", GROUP)
+            ask_for_a_failover(sentinel)
         until = time.monotonic() + 60
         while time.monotonic() < until:
             writer.write(batch("x", rows_of(1000)))

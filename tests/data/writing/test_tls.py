@@ -10,9 +10,9 @@ import pytest
 from data.writing.batches import T0, batch, hash_of, key_of, rows_of
 from data.writing.redis_processes import RedisProcess, server_binary
 from featureplane.errors import StoreUnavailable
-from featureplane.materialization.online_store import connect
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import open_writer
+from featureplane.online.connect import connect
 from featureplane.settings import RedisAddress
 
 MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}

@@ -9,8 +9,8 @@ import pandas as pd
 from world import PROJECT, World
 
 from featureplane.materialization.history import SUCCEEDED, Run, insert_run
-from featureplane.materialization.redis_layout import field
 from featureplane.materialization.windows import BEGINNING, Task
+from featureplane.online.layout import field
 from featureplane.registry.database import begin
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)

@@ -14,6 +14,7 @@ from featureplane.materialization import history
 from featureplane.materialization.history import FAILED, SUCCEEDED
 from featureplane.materialization.run import Materializer
 from featureplane.materialization.windows import Task
+from featureplane.registry import feast_rows
 from featureplane.registry.database import begin
 
 
@@ -195,7 +196,7 @@ class TestExtendedView:
         write(lake, [1.0], now - 30 * HOUR, volume=[10])
         engine.run([task(end=now)])
         with begin(world.engine, world.stores.postgres) as connection:
-            seen = history.last_change(connection, PROJECT)
+            seen = feast_rows.last_change(connection, PROJECT)
         world.apply(project, a_feature_view(features=[a_feature(), a_feature("volume", "Int64")]))
         hourly = Task("commodity_prices", now - 2 * HOUR, now, "hourly")
         (run,) = engine.run([hourly], seen_change=seen)

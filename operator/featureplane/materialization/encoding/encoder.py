@@ -10,9 +10,9 @@ from featureplane.materialization.encoding.encoded import Encoded, Part
 from featureplane.materialization.encoding.keys import encode_keys
 from featureplane.materialization.encoding.ragged import Piece, by_number, compact, join, lengths, varints
 from featureplane.materialization.encoding.values import encode, is_columnar
-from featureplane.materialization.redis_layout import field, time_field
 from featureplane.materialization.rows import View
 from featureplane.model.types import FeatureType, parse_type
+from featureplane.online.layout import field, time_field
 
 _MICROSECONDS = 1_000_000
 _NANOSECONDS = 1_000

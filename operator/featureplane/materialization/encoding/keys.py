@@ -1,4 +1,4 @@
-"""The Redis keys of a batch's rows: see `redis_layout` for what they are made of."""
+"""The Redis keys of a batch's rows: see `online.layout` for what they are made of."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from featureplane.materialization.encoding.ragged import Piece, by_number, constant, join, lengths
-from featureplane.materialization.redis_layout import VALUE_TYPES, Keys, prefix
+from featureplane.online.layout import VALUE_TYPES, Keys, prefix
 
 _WIDTHS: dict[str, Any] = {"Int32": np.dtype("<i4"), "Int64": np.dtype("<i8"), "UnixTimestamp": np.dtype("<i8")}
 

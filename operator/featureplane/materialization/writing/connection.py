@@ -29,8 +29,9 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from featureplane.errors import OnlineStoreUnavailable
-from featureplane.materialization.online_store import connect
-from featureplane.materialization.writing.faults import Interrupted, first_line, of_reply
+from featureplane.materialization.writing.faults import Interrupted, of_reply
+from featureplane.online.connect import connect
+from featureplane.online.replies import first_line
 from featureplane.settings import RedisAddress
 
 CONNECT_TIMEOUT = 10.0

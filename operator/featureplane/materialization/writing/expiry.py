@@ -1,12 +1,4 @@
-"""How long rows live in Redis: as long as their view's ttl, and never cut short by another view of the same entity.
-
-Where the server lets fields of a hash expire (HPEXPIREAT), those of each view do. Elsewhere only the key can, with all
-views in it: its expiry is then raised to the row's, if all of them expire at all, and else taken away.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+"""The commands that let rows expire; what is to be done is said by `online.expiry`. Pure."""
 
 import numpy as np
 import pyarrow as pa
@@ -23,46 +15,9 @@ from featureplane.materialization.writing.resp import (
     packed,
     script_calls,
 )
-from featureplane.materialization.writing.scripts import RAISE
 from featureplane.materialization.writing.selection import Mask
-
-
-@dataclass(frozen=True)
-class Expiry:
-    """What the writer has to know to let rows expire.
-
-    `all_views_expire`: every view with these join keys has a ttl, and `longest_ttl_ms` is the longest of them; without
-    it a key that was written without an expiry, and holds other fields than the row's, keeps none. `key_ttl_seconds` is
-    Feast's own option: the key's life since its last write, whatever is in it; 0 is none.
-    """
-
-    all_views_expire: bool = False
-    longest_ttl_ms: int = 0
-    key_ttl_seconds: int = 0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is done behind each HSET: whether its fields expire, and what becomes of the key's expiry.
-
-    `number` belongs to the action: the seconds of `expire`, the milliseconds of `raise`'s longest ttl.
-    """
-
-    fields_expire: bool = False
-    action: Literal["", "expire", "persist", "raise"] = ""
-    number: int = 0
-
-
-def plan_for(expiry: Expiry | None, parts: Sequence[Part], *, has_field_expiry: bool) -> Plan:
-    """What a server has to be told of rows with these parts. Without an `expiry` nothing: keys keep what they have."""
-    if expiry is None:
-        return Plan()
-    if expiry.key_ttl_seconds:
-        return Plan(has_field_expiry, "expire", expiry.key_ttl_seconds)
-    # A key may still have the expiry that it got when all of its views had a ttl, or from an older server.
-    if has_field_expiry or not (expiry.all_views_expire and all(part.ttl_ms for part in parts)):
-        return Plan(has_field_expiry, "persist")
-    return Plan(action="raise", number=expiry.longest_ttl_ms)
+from featureplane.online.expiry import Plan
+from featureplane.online.scripts import RAISE
 
 
 def behind_each(

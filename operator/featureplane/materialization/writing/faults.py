@@ -1,8 +1,7 @@
 """What Redis answers instead of doing it, and what that means for a copy. Pure."""
 
-import re
-
 from featureplane.errors import WriteRefused
+from featureplane.online.replies import code_of, first_line, unwrapped
 from featureplane.settings import RedisAddress
 
 # Errors that pass: the same command may succeed a moment later, perhaps on another server.
@@ -25,9 +24,6 @@ _REMEDIES = {
     "MISCONF": "look at the server's disk and log",
     "MOVED": "it is part of a Redis Cluster; say so in its address",
 }
-_MOST = 200
-# What stands before the error of a command in a script, until Redis 7.
-_AROUND = re.compile(r"^.*?@user_script: ?\d+: -?(?=[A-Z]+ )")
 
 
 class Interrupted(Exception):
@@ -38,22 +34,11 @@ class Interrupted(Exception):
         super().__init__(reason)
 
 
-def code_of(error: str) -> str:
-    """The code that an error begins with."""
-    return (error.split(maxsplit=1) or [""])[0]
-
-
 def of_reply(error: str, address: RedisAddress) -> Exception:
     """What to raise for an error of Redis: Interrupted or WriteRefused."""
-    error = _AROUND.sub("", error)
+    error = unwrapped(error)
     code = code_of(error)
     if code in _PASSING and not (code in {"MOVED", "ASK"} and address.mode != "Cluster"):
         return Interrupted(f"{_PASSING[code]} ({first_line(error)})", is_demoted=code == "READONLY")
     remedy = _REMEDIES.get(code)
     return WriteRefused(f"Redis at {address} refuses rows: {first_line(error)}" + (f"; {remedy}" if remedy else ""))
-
-
-def first_line(error: str) -> str:
-    """An error's first line, short and printable, without the arguments of ours that Redis may repeat in it."""
-    line = (error.splitlines() or [""])[0].split(", with args beginning with:")[0]
-    return "".join(character if character.isprintable() else "?" for character in line)[:_MOST]

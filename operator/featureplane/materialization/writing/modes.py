@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from featureplane.materialization.encoding.encoded import Encoded
 from featureplane.materialization.writing.exchange import Outcome, Request, Steps
-from featureplane.materialization.writing.expiry import Plan, behind_each, raising
+from featureplane.materialization.writing.expiry import behind_each, raising
 from featureplane.materialization.writing.resp import (
     begin,
     bulk_array,
@@ -28,9 +28,10 @@ from featureplane.materialization.writing.resp import (
     script_calls,
     texts,
 )
-from featureplane.materialization.writing.scripts import NEWEST
 from featureplane.materialization.writing.selection import Mask, matrix
 from featureplane.materialization.writing.stored_times import Times, decode, not_older, split
+from featureplane.online.expiry import Plan
+from featureplane.online.scripts import NEWEST
 
 Mode = Callable[[Encoded, Plan, int], Steps]
 """Rows, what to do about their expiry, and how many rows a script takes in one call."""

@@ -19,9 +19,10 @@ from featureplane.materialization.writing.exchange import Exchange
 from featureplane.materialization.writing.faults import Interrupted, of_reply
 from featureplane.materialization.writing.identity import Identity
 from featureplane.materialization.writing.link import Link
-from featureplane.materialization.writing.scripts import Script
 from featureplane.materialization.writing.selection import take
-from featureplane.materialization.writing.slots import SLOTS, slots_of
+from featureplane.materialization.writing.slots import slots_of
+from featureplane.online.scripts import Script
+from featureplane.online.slots import SLOTS
 from featureplane.settings import RedisAddress
 
 

@@ -1,4 +1,4 @@
-"""Which slot of a Redis Cluster a key belongs to (Redis Cluster specification, "Key distribution model"). Pure."""
+"""The slots of many keys."""
 
 from binascii import crc_hqx
 
@@ -6,18 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-SLOTS = 16384
+from featureplane.online.slots import SLOTS, hashed
 
 
 def slots_of(keys: pa.BinaryArray) -> NDArray[np.int64]:
     """The slot of each key, int of n."""
-    return np.fromiter((crc_hqx(_hashed(key), 0) for key in keys.to_pylist()), np.int64, len(keys)) % SLOTS
-
-
-def _hashed(key: bytes) -> bytes:
-    """What of a key decides: the text in its first braces, where there is one."""
-    start = key.find(b"{")
-    if start < 0:
-        return key
-    end = key.find(b"}", start + 1)
-    return key[start + 1 : end] if end > start + 1 else key
+    return np.fromiter((crc_hqx(hashed(key), 0) for key in keys.to_pylist()), np.int64, len(keys)) % SLOTS

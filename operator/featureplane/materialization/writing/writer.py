@@ -23,11 +23,11 @@ import pyarrow.compute as pc
 from featureplane.materialization.encoding.encoded import Encoded
 from featureplane.materialization.writing import modes
 from featureplane.materialization.writing.exchange import Steps
-from featureplane.materialization.writing.expiry import Expiry, plan_for
 from featureplane.materialization.writing.pipeline import Limits, Piece, Pipeline
-from featureplane.materialization.writing.scripts import NEWEST, RAISE
 from featureplane.materialization.writing.selection import matrix, narrowed, newest, pieces, unexpired
 from featureplane.materialization.writing.servers import Servers
+from featureplane.online.expiry import Expiry, plan_for
+from featureplane.online.scripts import NEWEST, RAISE
 from featureplane.settings import RedisAddress
 
 _ROWS_A_SCRIPT = 100
@@ -123,7 +123,8 @@ class Writer:
         return bool(keys) and bool(pc.any(pc.is_in(rows.keys, value_set=pa.concat_arrays(keys))).as_py())
 
     def _steps_of(self, rows: Encoded) -> Steps:
-        plan = plan_for(self._expiry, rows.parts, has_field_expiry=self._servers.has_field_expiry)
+        ttls = [part.ttl_ms for part in rows.parts]
+        plan = plan_for(self._expiry, ttls, has_field_expiry=self._servers.has_field_expiry)
         return self._mode(rows, plan, 1 if self._servers.is_cluster else _ROWS_A_SCRIPT)
 
     def _confirm(self, piece: Piece) -> None:

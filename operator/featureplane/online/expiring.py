@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from featureplane.materialization.redis_layout import Keys
+from featureplane.online.layout import Keys
 from featureplane.registry.tables import expiring_entities
 
 

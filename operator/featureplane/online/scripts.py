@@ -17,7 +17,7 @@ class Script:
 
 
 def _load(name: str) -> Script:
-    return Script(resources.files("featureplane.materialization.writing").joinpath(name).read_bytes())
+    return Script(resources.files("featureplane.online").joinpath(name).read_bytes())
 
 
 NEWEST = _load("newest.lua")

@@ -1,0 +1,1 @@
+"""The online store: where its bytes lie, and how its servers are reached."""
