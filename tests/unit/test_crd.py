@@ -388,6 +388,7 @@ def model_accepts(value: Schema) -> bool:
 
 
 _DEEP_TYPE = "Array(Array(Struct({price: Float64, unit: String})))"
+OIDC = {"issuer": "https://idp.example.com/realms/ml", "audience": "feast"}
 GOOD = [
     ("FeatureView", "name", "254carbon_Driver-Stats"),
     ("FeatureView", "name", "a" * 63),
@@ -424,6 +425,10 @@ GOOD = [
     ),
     ("FeastProject", "server.autoscaling", {}),
     ("FeastProject", "server", {"replicas": 0, "workers": 64, "http": {"port": 65535}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"writers": ["w"], "rolesClaim": "a.b"}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"issuer": "http://127.0.0.1:8080/realms/ml"}}),
+    ("FeastProject", "server.auth", {"type": "kubernetes", "kubernetes": {"audiences": ["featureplane"]}}),
+    ("FeastProject", "server.tls", {"secretRef": {"name": "server-tls"}}),
     ("FeastProject", "podTemplate", {"spec": {"tolerations": [{"key": "a"}]}}),
     ("FeatureService", "views.0.features", ["trips", "rating"]),
     ("FeatureService", "owner", "models@example.com"),
@@ -494,6 +499,12 @@ BAD = [
     ("FeastProject", "server.http", {"port": 80}),
     ("FeastProject", "server.http", {}),
     ("FeastProject", "server.auth.type", "basic"),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": {"issuer": "https://idp"}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"issuer": "https://user:password@idp"}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"issuer": "https://idp$HOME"}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"issuer": "http://idp.example.com"}}),
+    ("FeastProject", "server.auth", {"type": "oidc", "oidc": OIDC | {"readers": [""]}}),
+    ("FeastProject", "server.tls", {}),
     ("FeastProject", "server.resources.requests", {"cpu": "much"}),
     ("FeastProject", "server.resources.requests", {"cpu": -1}),
     ("FeastProject", "server.resources.requests", {"cpu": 0.5}),

@@ -64,7 +64,21 @@ def test_everything_set():
             "http": {"port": 8000},
             "grpc": {"port": 9000},
             "writes": {"enabled": True},
-            "auth": {"type": "oidc", "options": {"client_id": "x"}},
+            "auth": {
+                "type": "oidc",
+                "oidc": {
+                    "issuer": "https://idp.example.com/realms/ml",
+                    "audience": "feast",
+                    "discoveryUrl": "https://idp/.well-known/openid-configuration?v=2",
+                    "caFile": "/etc/idp/ca.crt",
+                    "clientId": "feast",
+                    "rolesClaim": "https://example.com/roles",
+                    "readers": ["r"],
+                    "writers": ["w"],
+                },
+                "options": {"jwks_cache_lifespan_seconds": 60},
+            },
+            "tls": {"secretRef": {"name": "s"}},
             "expiredValues": "Null",
         },
         "registryServer": {"enabled": False},
@@ -173,6 +187,9 @@ def test_other_online_stores_are_refused(redis, problem):
 QUANTITY = "is not a quantity; write one like 2, 500m or 1Gi, and a fraction in quotes"
 
 
+OIDC = {"issuer": "https://idp.example.com", "audience": "feast"}
+
+
 @pytest.mark.parametrize(
     ("server", "problem"),
     [
@@ -206,6 +223,44 @@ QUANTITY = "is not a quantity; write one like 2, 500m or 1Gi, and a fraction in 
         ),
         ({"expiredValues": "null"}, "expiredValues: 'null' is not allowed here; write Status or Null"),
         ({"auth": {"type": "no_auth"}}, "auth.type: 'no_auth' is not allowed here; write none, kubernetes or oidc"),
+        (
+            {"auth": {"type": "oidc"}},
+            "auth.oidc: is missing; say which issuer's tokens are taken: issuer and audience",
+        ),
+        (
+            {"auth": {"oidc": OIDC}},
+            "auth.oidc: goes with type oidc, not none; write type: oidc, or leave it out",
+        ),
+        (
+            {"auth": {"type": "none", "kubernetes": {}}},
+            "auth.kubernetes: goes with type kubernetes, not none; write type: kubernetes, or leave it out",
+        ),
+        (
+            {"auth": {"type": "oidc", "oidc": OIDC, "options": {"issuer": "https://idp"}}},
+            "auth.options.issuer: 'issuer' has a field of its own; write oidc.issuer",
+        ),
+        (
+            {"auth": {"type": "oidc", "oidc": OIDC | {"issuer": "http://idp.example.com"}}},
+            (
+                "auth.oidc.issuer: 'http://idp.example.com' is not allowed here; "
+                "write a URL that begins with https://, without a password"
+            ),
+        ),
+        (
+            {"auth": {"type": "oidc", "oidc": OIDC | {"audience": "a b"}}},
+            (
+                "auth.oidc.audience: 'a b' is not allowed here; "
+                "write one word of ASCII letters, digits and ._~:/%+,;=&()!*?@|-"
+            ),
+        ),
+        (
+            {"auth": {"type": "kubernetes", "kubernetes": {"audiences": ["a", "a"]}}},
+            "auth.kubernetes.audiences[1]: 'a' stands here a second time, after [0]; keep one of them",
+        ),
+        (
+            {"tls": {}},
+            "tls.secretRef: is missing; add secretRef: Secret with tls.crt and tls.key, as cert-manager writes it.",
+        ),
     ],
 )
 def test_other_servers_are_refused(server, problem):
@@ -297,3 +352,16 @@ def test_other_projects_are_refused(changes, problem):
 def test_a_project_s_services_need_a_name_that_dns_takes(name):
     remedy = "use lower-case letters, digits and -, and start with a letter"
     assert problems_in(a_project(name)) == [f"metadata.name: '{name}' cannot be the name of a Service; {remedy}"]
+
+
+@pytest.mark.parametrize(
+    ("oidc", "url"),
+    [
+        ({"issuer": "https://idp/realms/ml"}, "https://idp/realms/ml/.well-known/openid-configuration"),
+        ({"issuer": "https://tenant.example.com/"}, "https://tenant.example.com/.well-known/openid-configuration"),
+        ({"issuer": "https://idp", "discoveryUrl": "https://inside/conf"}, "https://inside/conf"),
+    ],
+)
+def test_where_an_issuer_describes_itself(oidc, url):
+    auth = {"type": "oidc", "oidc": OIDC | oidc}
+    assert FeastProject.model_validate(a_project(server={"auth": auth})).spec.server.auth.oidc.discovery == url

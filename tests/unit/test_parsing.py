@@ -76,7 +76,12 @@ FULL_PROJECT = a_project(
         "http": {"port": 8000},
         "grpc": {"port": 8001},
         "writes": {"enabled": True},
-        "auth": {"type": "oidc", "options": {"a": "b"}},
+        "auth": {
+            "type": "oidc",
+            "oidc": {"issuer": "https://idp.example.com", "audience": "feast", "writers": ["w"]},
+            "options": {"a": "b"},
+        },
+        "tls": {"secretRef": {"name": "s"}},
     },
     registryServer={"enabled": False},
     purgeAfter="1d",
@@ -311,7 +316,7 @@ def test_one_wrong_field_is_one_problem_and_no_other_field_is_blamed(item, value
 def is_relation(problem):
     """What is right by itself and yet does not go with another field, which is where the user has to look."""
     return problem.message.startswith(
-        ("maps to ", "must have exactly one of", "has persistentVolumeClaim without", "has mode Sentinel")
+        ("maps to ", "must have exactly one of", "has persistentVolumeClaim without", "has mode Sentinel", "goes with ")
     )
 
 

@@ -57,13 +57,27 @@ def test_the_configuration_of_a_project_that_chose_everything():
             onlineStore={"redis": {"keyTtl": "30d"}},
             offlineStore={"type": "duckdb", "options": {"staging_location": "s3://x"}},
             batchEngine={"type": "ray.engine", "options": {"max_workers": 8}},
-            server={"auth": {"type": "oidc", "options": {"client_id": "x"}}},
+            server={
+                "auth": {
+                    "type": "oidc",
+                    "oidc": {"issuer": "https://id/x", "audience": "a", "clientId": "x", "caFile": "/idp/ca.crt"},
+                    "options": {"jwks_cache_lifespan_seconds": 60},
+                }
+            },
         )
     )
     assert found["online_store"]["key_ttl_seconds"] == 30 * 24 * 3600
     assert found["offline_store"] == {"type": "duckdb", "staging_location": "s3://x"}
     assert found["batch_engine"] == {"type": "ray.engine", "max_workers": 8}
-    assert found["auth"] == {"type": "oidc", "client_id": "x"}
+    assert found["auth"] == {
+        "type": "oidc",
+        "auth_discovery_url": "https://id/x/.well-known/openid-configuration",
+        "issuer": "https://id/x",
+        "audience": "a",
+        "client_id": "x",
+        "ca_cert_path": "/idp/ca.crt",
+        "jwks_cache_lifespan_seconds": 60,
+    }
 
 
 def test_postgres_as_an_offline_store_is_a_class_of_ours_without_a_password_in_the_file():

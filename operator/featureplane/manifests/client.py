@@ -27,8 +27,11 @@ def _parts(project: FeastProject) -> Iterator[dict[str, Any] | str]:
         yield {"registry": {"registry_type": "remote", "path": path}}
     else:
         yield "# No registry: the project's registryServer is off, and Feast needs one.\n"
-    path = f"http://{_host(names.server(name), project)}:{spec.server.http.port}"
+    scheme = "https" if spec.server.tls else "http"
+    path = f"{scheme}://{_host(names.server(name), project)}:{spec.server.http.port}"
     yield {"online_store": {"type": "remote", "path": path}}
+    if spec.server.tls:
+        yield "# online_store.cert: the certificate authority's file, where the system does not know it.\n"
     if spec.offline_server.enabled:
         host = _host(names.offline_server(name), project)
         yield {"offline_store": {"type": "remote", "host": host, "port": OFFLINE_PORT}}

@@ -44,6 +44,7 @@ def _pod(context: Context, server: Server, config: str) -> Pod:
         service_account=server.service_account,
         resources=server.resources,
         reads_sources=server.reads_sources,
+        tls_secret=server.tls_secret,
         has_token=context.project.spec.server.auth.type == "kubernetes",
         annotations={names.ANNOTATION_CONFIG: config},
         container={

@@ -15,6 +15,7 @@ from featureplane.manifests.context import Context
 from featureplane.manifests.environment import Surroundings, stores
 from featureplane.manifests.labels import Component, pod_labels
 from featureplane.manifests.merging import merge
+from featureplane.manifests.mounted import tls, token
 from featureplane.model.feast_project import Resources
 
 # In every pod under one name, so that a `podTemplate` can add to it.
@@ -58,6 +59,7 @@ class Pod:
     reads_sources: bool = False
     # Whether it asks the Kubernetes API who a client is.
     has_token: bool = False
+    tls_secret: str | None = None
     env: Sequence[Mapping[str, Any]] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     restart_policy: Literal["Always", "Never"] = "Always"
@@ -70,6 +72,9 @@ def pod_template(context: Context, pod: Pod) -> dict[str, Any]:
     """`template` of a Deployment or a Job."""
     around = _WRITABLE + _config(context)
     inside = around + stores(context) + (_data(context) if pod.reads_sources else Surroundings())
+    inside += (token() if pod.has_token else Surroundings()) + (
+        tls(pod.tls_secret) if pod.tls_secret else Surroundings()
+    )
     metadata = {
         "labels": pod_labels(context.name, pod.component),
         "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER, **pod.annotations},
@@ -84,7 +89,7 @@ def pod_template(context: Context, pod: Pod) -> dict[str, Any]:
     }
     spec = {
         "serviceAccountName": pod.service_account,
-        "automountServiceAccountToken": pod.has_token,
+        "automountServiceAccountToken": False,
         # A Service named featureplane-redis would set FEATUREPLANE_REDIS_PORT.
         "enableServiceLinks": False,
         "securityContext": POD_SECURITY,

@@ -11,8 +11,10 @@ from featureplane import names
 from featureplane.manifests import resources
 from featureplane.manifests.context import Context
 from featureplane.manifests.labels import Component
+from featureplane.manifests.mounted import TLS_FOLDER
 from featureplane.manifests.pod import PROJECT_FILE
 from featureplane.model.feast_project import Resources
+from featureplane.model.feast_project import Server as FeatureServer
 
 # Feast's own ports.
 REGISTRY_PORT = 6570
@@ -38,6 +40,8 @@ class Server:
     # None: whatever the autoscaler, or whoever scales it, makes it.
     replicas: int | None = None
     reads_sources: bool = False
+    # With the certificate that it shows.
+    tls_secret: str | None = None
 
 
 def servers(context: Context) -> list[Server]:
@@ -55,14 +59,20 @@ def _feature_server(context: Context) -> Server:
     return Server(
         component=Component.SERVER,
         name=names.server(context.name),
-        args=_command("serve", "--registered", port=http),
+        args=_command("serve", "--registered", *_grpc_and_tls(own), port=http),
         ports={"http": http, "grpc": grpc},
         service_ports={"http": (http, "http"), "grpc": (grpc, "grpc"), "metrics": (metrics, "http")},
-        probe={"httpGet": {"path": "/health", "port": "http"}},
+        probe={"httpGet": {"path": "/health", "port": "http", **({"scheme": "HTTPS"} if own.tls else {})}},
         resources=resources.server(own.resources, own.workers),
         service_account=names.server(context.name),
         replicas=None if own.autoscaling else own.replicas,
+        tls_secret=own.tls.secret_ref.name if own.tls else None,
     )
+
+
+def _grpc_and_tls(own: FeatureServer) -> list[str]:
+    files = ["--tls-cert", f"{TLS_FOLDER}/tls.crt", "--tls-key", f"{TLS_FOLDER}/tls.key"] if own.tls else []
+    return ["--grpc-port", str(own.grpc.port), *files]
 
 
 def _registry_server(context: Context) -> Server:

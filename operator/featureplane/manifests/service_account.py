@@ -1,4 +1,4 @@
-"""ServiceAccounts without a token: no pod speaks to the Kubernetes API.
+"""ServiceAccounts without a token: a pod that asks the Kubernetes API who a client is mounts one itself (`mounted`).
 
 They are identities for others: a cloud's role that may read the sources is bound to `<project>-materialize`, which the
 offline server has too. Annotations that somebody else puts on them stay.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from featureplane import names
+from featureplane.model.auth import Auth
 from featureplane.model.base import (
     DNS_LABEL_PATTERN,
     Description,
@@ -32,7 +33,7 @@ from featureplane.model.base import (
 )
 from featureplane.model.cron import Cron, TimeZone
 from featureplane.model.durations import Duration
-from featureplane.model.open_values import open_problems
+from featureplane.model.open_values import Options, open_problems
 
 # A CronJob adds 11 characters to its name for a Job, whose pods' label holds at most 63.
 _LONGEST_CHILD = 52
@@ -45,13 +46,6 @@ _TAKEN_MOUNTS = ("/etc", "/tmp", "/feast")  # noqa: S108 - nothing is written th
 ROOT_PATTERN = r"^(\.|/[A-Za-z0-9_.=/-]*|(s3|s3a|gs|abfs|abfss|hdfs|file)://[A-Za-z0-9_.@:=/-]+)$"
 MOUNT_PATTERN = r"^/[A-Za-z0-9_.=/-]+$"
 SENTINEL_PATTERN = r"^[A-Za-z0-9._-]*$"
-
-
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    """Options stand beside `type` in feature_store.yaml, and Feast expands `$NAME` in the whole of that file."""
-    own_field = [(("type",), "has a field of its own beside options", "write it there")] if "type" in options else []
-    refuse([*own_field, *open_problems(options, forbidden="$")])
-    return options
 
 
 def _pod_template(template: dict[str, Any]) -> dict[str, Any]:
@@ -72,14 +66,6 @@ def _mount(path: str) -> str:
     if taken:
         raise wrong(f"{shown(path)} lies where the pods have files of their own", "choose another one, like /data")
     return path
-
-
-Options = Annotated[
-    dict[str, Any],
-    Field(max_length=64),
-    AfterValidator(_options),
-    WithJsonSchema({"type": "object", "maxProperties": 64, **kubernetes(preserve_unknown_fields=True)}),
-]
 
 
 class SecretRef(Model):
@@ -343,13 +329,11 @@ class Enabled(Model):
     """Whether it is on."""
 
 
-class Auth(Model):
-    """Who may ask."""
+class Tls(Model):
+    """TLS for the feature server."""
 
-    type: Literal["none", "kubernetes", "oidc"] = "none"
-    """How clients show who they are."""
-    options: Options = Field(default_factory=dict)
-    """Feast's options for this type of authentication."""
+    secret_ref: SecretRef
+    """Secret with tls.crt and tls.key, as cert-manager writes it."""
 
 
 class Server(Model):
@@ -371,9 +355,11 @@ class Server(Model):
     """Accept /push and /write-to-online-store."""
     auth: Auth = Field(default_factory=Auth)
     """Who may ask."""
+    tls: Tls | None = None
+    """Speak TLS, over HTTP and gRPC; left out: neither does. A renewed certificate is used without a restart."""
     expired_values: Literal["Status", "Null"] = "Status"
     """A value past its view's ttl that is still there: Status keeps the value and says OUTSIDE_MAX_AGE, Null takes the
-    value away as well. Not in effect yet: Feast's server sends it as any other."""
+    value away as well."""
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

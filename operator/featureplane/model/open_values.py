@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from featureplane.model.base import Found, shown
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from featureplane.model.base import Found, kubernetes, refuse, shown
 
 DEEPEST = 32
 MOST_VALUES = 10_000
@@ -45,3 +47,18 @@ def _text_problems(path: tuple[str | int, ...], text: str, forbidden: str) -> It
         yield path, "holds half a surrogate pair", "write the whole character"
     if forbidden and forbidden in text:
         yield path, f"{shown(text)} holds {forbidden}, which Feast would expand", "write the value itself"
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options stand beside `type` in feature_store.yaml, and Feast expands `$NAME` in the whole of that file."""
+    own_field = [(("type",), "has a field of its own beside options", "write it there")] if "type" in options else []
+    refuse([*own_field, *open_problems(options, forbidden="$")])
+    return options
+
+
+Options = Annotated[
+    dict[str, Any],
+    Field(max_length=64),
+    AfterValidator(_options),
+    WithJsonSchema({"type": "object", "maxProperties": 64, **kubernetes(preserve_unknown_fields=True)}),
+]

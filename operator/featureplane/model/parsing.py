@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from featureplane import names
 from featureplane.errors import Problem
+from featureplane.model.auth import FILE_PATTERN, URL_PATTERN, WORD_PATTERN
 from featureplane.model.base import (
     COLUMN_PATTERN,
     DNS_LABEL_PATTERN,
@@ -177,6 +178,9 @@ PATTERN_REMEDIES = {
     COLUMN_PATTERN: "use letters, digits and _, and do not start with a digit",
     DNS_LABEL_PATTERN: "use lower-case letters, digits and -, with a letter or digit at both ends",
     DNS_SUBDOMAIN_PATTERN: "use lower-case letters, digits, - and ., with a letter or digit at both ends",
+    URL_PATTERN: "write a URL that begins with https://, without a password",
+    WORD_PATTERN: "write one word of ASCII letters, digits and ._~:/%+,;=&()!*?@|-",
+    FILE_PATTERN: "write an absolute path, of letters, digits and . _ = / -",
     PATH_PATTERN: "write a path below the data root, of letters, digits and _ . = * @ + , - and single /",
     SPARK_TABLE_PATTERN: "write catalog.schema.table, of letters, digits and _, each of at most 63 characters",
     TABLE_PATTERN: "write table or schema.table, of letters, digits and _, each of at most 63 characters",

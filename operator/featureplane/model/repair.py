@@ -17,6 +17,7 @@ _FILE = {"path": "stand-in"}
 _TABLE = {"table": "stand_in"}
 _SPARK_TABLE = {"table": "stand.in.table"}
 _TIME = "stand_in_time"
+_ISSUER = {"issuer": "https://stand-in", "audience": "stand-in"}
 
 # Required fields, and those that another one asks for; every other wrong field is simply left out.
 _STAND_INS: Mapping[Fields, Any] = {
@@ -39,6 +40,9 @@ _STAND_INS: Mapping[Fields, Any] = {
     ("spec", "offlineStore", "dataRoot", "persistentVolumeClaim"): "stand-in",
     ("spec", "offlineStore", "dataRoot", "mountPath"): "/stand-in",
     ("spec", "onlineStore", "redis", "sentinelMaster"): "stand-in",
+    ("spec", "server", "auth", "oidc"): _ISSUER,
+    ("spec", "server", "auth", "oidc", "issuer"): "https://stand-in",
+    ("spec", "server", "auth", "oidc", "audience"): "stand-in",
     ("spec", "server", "http", "port"): 1024,
     ("spec", "server", "grpc", "port"): 1025,
     ("spec", "server", "autoscaling", "minReplicas"): 1,
@@ -91,6 +95,8 @@ def _dependent(path: Path) -> Iterator[Path]:
         yield (*path[:-1], "checks")
     if fields == ("spec", "onlineStore", "redis", "mode"):
         yield (*path[:-1], "sentinelMaster")
+    if fields == ("spec", "server", "auth", "type"):
+        yield from ((*path[:-1], part) for part in ("kubernetes", "oidc"))
     if path and isinstance(path[-1], int) and fields not in _NAMED:
         yield path[:-1]
 

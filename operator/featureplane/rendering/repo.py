@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from featureplane import names
+from featureplane.model.auth import Auth
 from featureplane.model.feast_project import FeastProject, OfflineStore
 from featureplane.rendering.definitions import Definition, document
 
@@ -58,15 +59,20 @@ def feature_store(project: FeastProject) -> Mapping[str, Any]:
         online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
     engine = OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
     offline = _OURS.get(spec.offline_store.type, spec.offline_store.type)
-    auth = "no_auth" if spec.server.auth.type == "none" else spec.server.auth.type
     return {
         "project": spec.project,
         **base,
         "online_store": online,
         "offline_store": {"type": offline, **_offline_options(spec.offline_store)},
         "batch_engine": {"type": engine, **spec.batch_engine.options},
-        "auth": {"type": auth, **spec.server.auth.options},
+        "auth": _auth(spec.server.auth),
     }
+
+
+def _auth(auth: Auth) -> dict[str, Any]:
+    """For Feast's own servers, the remote registry and the offline server among them."""
+    of_issuer = auth.oidc.feast_options() if auth.oidc else {}
+    return {"type": "no_auth" if auth.type == "none" else auth.type, **of_issuer, **auth.options}
 
 
 def _offline_options(store: OfflineStore) -> dict[str, Any]:

@@ -77,7 +77,13 @@ def test_a_server_that_is_off_is_left_out_with_a_remark(switch, section):
     assert f"the project's {switch} is off" in text
 
 
+def test_a_client_speaks_tls_where_the_server_does():
+    text = client_feature_store(project_model(server={"tls": {"secretRef": {"name": "s"}}}))
+    assert yaml.safe_load(text)["online_store"]["path"].startswith("https://feast-server.")
+    assert "online_store.cert" in text
+
+
 def test_a_client_shows_a_token_of_its_own():
-    options = {"auth_discovery_url": "https://id/x", "client_id": "feast"}
-    text = client_feature_store(project_model(server={"auth": {"type": "oidc", "options": options}}))
+    auth = {"type": "oidc", "oidc": {"issuer": "https://id/x", "audience": "feast", "clientId": "feast"}}
+    text = client_feature_store(project_model(server={"auth": auth}))
     assert yaml.safe_load(text)["auth"] == {"type": "oidc"}

@@ -12,7 +12,8 @@ def test_the_feature_server():
     ours = container(spec["template"])
     assert ours["command"] == ["featureplane"]
     assert ours["args"] == [
-        "serve", "--registered", "--host", "0.0.0.0", "--port", "1234", "/etc/featureplane/project.yaml",
+        "serve", "--registered", "--grpc-port", "6566", "--host", "0.0.0.0", "--port", "1234",
+        "/etc/featureplane/project.yaml",
     ]  # fmt: skip
     assert {item["name"]: item["containerPort"] for item in ours["ports"]} == {"http": 1234, "grpc": 6566}
     assert ours["image"] == "featureplane:1"
@@ -114,6 +115,7 @@ LAKE = {"dataRoot": {"uri": "s3://lake"}}
         {"server": {"autoscaling": {}}},
         {"registry": {"postgresql": {"createDatabase": False}}},
         {"secrets": {**SECRETS, "another": facts()}},
+        {"secrets": {**SECRETS, "server-tls": facts({"tls.crt", "tls.key"}, version="2")}},
         {"metadata": {"annotations": {"featureplane.dev/reconcile-at": "now"}, "generation": 3}},
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -138,6 +140,11 @@ def test_what_no_server_reads_restarts_none(changes):
         ({"server": {"expiredValues": "Null"}}, [True, False, False]),
         ({"server": {"writes": {"enabled": True}}}, [True, False, False]),
         ({"server": {"auth": {"type": "kubernetes"}}}, [True, True, True]),
+        (
+            {"server": {"auth": {"type": "oidc", "oidc": {"issuer": "https://idp", "audience": "a"}}}},
+            [True, True, True],
+        ),
+        ({"server": {"tls": {"secretRef": {"name": "a"}}}}, [True, False, False]),
         ({"offlineStore": S3, "secrets": {**SECRETS, "s3": facts(version="2")}}, [False, False, True]),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
@@ -147,9 +154,64 @@ def test_what_a_server_reads_at_its_start_restarts_it(changes, restarted):
     assert [old != new for old, new in zip(before, digests(**changes), strict=True)] == restarted
 
 
+def mounts(of):
+    return {item["mountPath"]: item["name"] for item in of["volumeMounts"]}
+
+
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
 def test_only_a_server_that_asks_kubernetes_who_calls_has_a_token():
     def tokens(**changes):
-        return {name for name, pod in templates(a_context(**changes)) if pod["spec"]["automountServiceAccountToken"]}
+        found = {name: pod for name, pod in templates(a_context(**changes)) if TOKEN_FOLDER in mounts(container(pod))}
+        assert all(not pod["spec"]["automountServiceAccountToken"] for _, pod in templates(a_context(**changes)))
+        assert all(TOKEN_FOLDER not in mounts(item) for pod in found.values() for item in pod["spec"]["initContainers"])
+        return found.keys()
 
     assert tokens() == set()
+    assert tokens(server={"auth": OIDC}) == set()
     assert tokens(server={"auth": {"type": "kubernetes"}}) == {"server", "registry", "offline"}
+
+
+OIDC = {"type": "oidc", "oidc": {"issuer": "https://idp", "audience": "feast"}}
+TLS = {"tls": {"secretRef": {"name": "server-tls"}}}
+
+
+def test_a_token_is_the_kubelets_to_replace():
+    pod = dict(templates(a_context(server={"auth": {"type": "kubernetes"}})))["server"]["spec"]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "token"]
+    paths = [path for source in volume["projected"]["sources"] for path in _paths(source)]
+    assert sorted(paths) == ["ca.crt", "namespace", "token"]
+
+
+def _paths(source):
+    (kind, found) = next(iter(source.items()))
+    return [found["path"]] if kind == "serviceAccountToken" else [item["path"] for item in found["items"]]
+
+
+def test_a_certificate_is_a_folder_that_can_be_renewed():
+    spec = server(server=TLS)["template"]["spec"]
+    ours = container({"spec": spec})
+    arguments = ours["args"]
+    certificate, key = arguments[arguments.index("--tls-cert") + 1], arguments[arguments.index("--tls-key") + 1]
+    assert (certificate, key) == ("/etc/featureplane-tls/tls.crt", "/etc/featureplane-tls/tls.key")
+    (mount,) = [item for item in ours["volumeMounts"] if item["mountPath"] == "/etc/featureplane-tls"]
+    assert "subPath" not in mount
+    (volume,) = [item for item in spec["volumes"] if item["name"] == mount["name"]]
+    assert volume["secret"]["secretName"] == "server-tls"
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert ours[kind]["httpGet"] == {"path": "/health", "port": "http", "scheme": "HTTPS"}
+
+
+def test_probes_ask_nothing_of_the_stores():
+    """A pod that cannot reach Redis says so in its answers: with all of them taken out, nobody would."""
+    ours = container(server()["template"])
+    for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert ours[kind]["httpGet"] == {"path": "/health", "port": "http"}
+
+
+def test_only_the_feature_server_shows_a_certificate():
+    shown = {
+        name for name, pod in templates(a_context(server=TLS)) if "/etc/featureplane-tls" in mounts(container(pod))
+    }
+    assert shown == {"server"}
