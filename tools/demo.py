@@ -27,6 +27,7 @@ from featureplane.materialization.windows import Task, scheduled, view_plans
 from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
 from featureplane.serving.app import serving
+from featureplane.serving.listening import Where
 from featureplane.settings import Settings, Stores
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "commodity"
@@ -62,7 +63,7 @@ def demo(port: int, folder: Path) -> None:
         # The server loads Feast while the registry is written: it looks at the registry again every other second.
         writer = stack.enter_context(Writer(declared.project, stores))
         writer.open()
-        server = stack.enter_context(serving(declared.project, stores, workspace.repo_path, port=port))
+        server = stack.enter_context(serving(declared.project, stores, workspace.repo_path, Where(port=port)))
         register(workspace, stores, writer)
         copy_rows(workspace, stores)
         with step(f"serve at {server.url}"):

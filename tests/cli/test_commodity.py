@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from cli.newest import newest_rows, times
+from featureplane.cli.serve import log_of_its_own
 
 EXAMPLE = "commodity"
 PROJECT = "254carbon"
@@ -216,13 +217,50 @@ def answering(text, status=200):
         ('{"metadata": {"feature_names": ["a"]}, "results": []}', 200, "has not the form of Feast's"),
         ('{"metadata": {"feature_names": ["a"]}, "results": [{"values": 1}]}', 200, "has not the form of Feast's"),
         ("\x1b[31mno\n[/]", 500, r"answered 500: \x1b[31mno\n[/]"),
+        ('{"message": "Redis cannot be read: gone", "request_id": "ab12"}', 503,
+         "answered 503: Redis cannot be read: gone (request ab12)\n"),
+        (json.dumps(json.dumps({"message": "no view a\x1bb"})), 404, r"answered 404: no view a\x1bb" + "\n"),
+        ('{"detail": "this server takes no writes"}', 403, "answered 403: this server takes no writes\n"),
+        ('{"message": {"a": 1}}', 500, 'answered 500: {"message": {"a": 1}}\n'),
     ],
-)
+)  # fmt: skip
 def test_a_server_that_is_none(here, text, status, said):
     with answering(text, status) as url:
         ran = here("get-online-features", "files", "-f", "weather_features", "-e", "region=x", "--server", url)
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
+
+
+def test_the_statuses_of_an_answer_are_explained(here):
+    names = ["region", "temperature_avg", "precipitation", "wind_speed", "storm_index"]
+    cells = [("x", "PRESENT"), (1.5, "PRESENT"), (None, "PRESENT"), (2.5, "OUTSIDE_MAX_AGE"), (None, "NOT_FOUND")]
+    answer = {
+        "metadata": {"feature_names": names},
+        "results": [
+            {"values": [value], "statuses": [status], "event_timestamps": ["2026-01-10T12:00:00Z"]}
+            for value, status in cells
+        ],
+    }
+    with answering(json.dumps(answer)) as url:
+        ran = here("get-online-features", "files", "-f", "weather_features", "-e", "region=x", "--server", url)
+    assert (ran.status, ran.err) == (0, "")
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert [line[-3:] for line in lines[1:5]] == [
+        ["1.5", "2026-01-10T12:00:00Z", "PRESENT"],
+        ["null", "2026-01-10T12:00:00Z", "PRESENT"],
+        ["2.5", "2026-01-10T12:00:00Z", "OUTSIDE_MAX_AGE"],
+        ["-", "2026-01-10T12:00:00Z", "NOT_FOUND"],
+    ]
+    assert ran.out.splitlines()[5:] == [
+        "OUTSIDE_MAX_AGE: the row is older than the ttl of its view",
+        "NOT_FOUND: nothing is stored for this entity and feature",
+    ]
+
+
+def test_what_the_server_says_of_a_missing_entity_is_shown(here, server):
+    ran = here("get-online-features", "files", "-f", "weather_features:wind_speed", "-e", "region=nobody")
+    assert ran.out.splitlines()[1].split() == ["nobody", "wind_speed", "-", "-", "NOT_FOUND"]
+    assert ran.out.splitlines()[2].startswith("NOT_FOUND: nothing is stored")
 
 
 def test_doctor_finds_all_well(here):
@@ -348,3 +386,15 @@ def test_a_port_in_use_is_named(here):
         ran = here("serve", "files", "--port", str(port))
     assert ran.status == 2
     assert ran.err.startswith(f"cannot listen on 127.0.0.1:{port} (Address already in use)")
+
+
+def test_a_server_that_cannot_start_leaves_the_log_of_another_alone(tmp_path):
+    log = tmp_path / "server.log"
+    with log_of_its_own(log) as of_another:
+        of_another.write("what it said\n")
+        of_another.flush()
+        with log_of_its_own(log) as words:
+            words.write("cannot listen\n")
+    assert log.read_text() == "what it said\ncannot listen\n"
+    with log_of_its_own(log):
+        assert log.read_text() == ""

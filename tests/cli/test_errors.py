@@ -56,7 +56,9 @@ def test_the_help_of_every_command_fits_80_columns_and_has_no_boxes(featureplane
         assert (ran.status, ran.err) == (0, "")
         assert max(map(len, ran.out.splitlines())) <= 80, ran.out
         assert ran.out.isascii()
-        assert "..." not in ran.out.replace("[ARGS]...", "").replace("}...", "").replace("[,VALUE...]", ""), ran.out
+        assert "..." not in ran.out.replace("[ARGS]...", "").replace("[PATH]...", "").replace("}...", "").replace(
+            "[,VALUE...]", ""
+        ), ran.out
 
 
 def test_without_a_command_the_help_is_shown(featureplane):
@@ -81,6 +83,8 @@ def test_the_version(featureplane):
         (["get-online-features", "files"], "Missing option '--entity'"),
         (["serve", "files", "--port", "65536"], "Invalid value for '--port'"),
         (["serve", "files", "--port", "http"], "Invalid value for '--port'"),
+        (["serve", "files", "--grpc-port", "65536"], "Invalid value for '--grpc-port'"),
+        (["serve", "files", "--tls-cert", "a.crt"], "--tls-cert and --tls-key go together; give both or neither"),
         (["serve", "files", "--host", " "], "it is empty; name an address, like 127.0.0.1"),
         (["up", "files", "missing"], "missing: is not there; name a file, a folder or - for standard input"),
         (["up", "-"], "- can be read only once, and up reads again; name a file or a folder"),

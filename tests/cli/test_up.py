@@ -186,7 +186,8 @@ def test_ctrl_c_ends_it_and_everything_it_started(place, up, url):
 
 def test_killed_without_warning_it_leaves_nothing_running_and_what_it_did_stays(place):
     with place.running("up", "files", "--port", "0") as killed:
-        place.wait_for("redis-server", "postgres", "featureplane.serving.feast_process")
+        killed.said("serving feast at ")
+        place.wait_for("redis-server", "postgres", "featureplane.serving.worker_process")
         killed.process.kill()
         killed.process.wait()
         place.wait_until_nothing_runs()

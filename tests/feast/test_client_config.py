@@ -46,7 +46,7 @@ def test_feast_takes_the_configuration_of_a_notebook(tmp_path):
     ("auth", "expected"),
     [
         ({"type": "kubernetes"}, "KubernetesAuthConfig"),
-        ({"type": "oidc", "options": {"auth_discovery_url": "https://id/x"}}, "OidcClientAuthConfig"),
+        ({"type": "oidc", "oidc": {"issuer": "https://id", "audience": "feast"}}, "OidcClientAuthConfig"),
     ],
 )
 def test_a_client_shows_who_it_is_in_the_way_the_project_asks_for(tmp_path, auth, expected):

@@ -1,4 +1,4 @@
-"""Feast's feature server as a child of ours: its answers, and its end."""
+"""The feature server as a user's child: its answers, and its end."""
 
 import json
 import socket
@@ -19,6 +19,7 @@ from featureplane.errors import FeatureplaneError
 from featureplane.materialization.run import materializer
 from featureplane.serving.app import Server, serving
 from featureplane.serving.closed import RUNS, WRITES
+from featureplane.serving.listening import Where
 from featureplane.settings import child_environment
 
 # The parent that is killed: it serves what the environment says until it is.
@@ -83,7 +84,7 @@ def children() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children()
-        if process.status() != psutil.STATUS_ZOMBIE and "feast_process" in "".join(process.cmdline())
+        if process.status() != psutil.STATUS_ZOMBIE and "worker_process" in "".join(process.cmdline())
     ]
 
 
@@ -128,7 +129,7 @@ def test_a_change_is_served_within_seconds(served: Served) -> None:
 def test_what_changes_something_is_closed(served: Served, path: str) -> None:
     answer = httpx.post(f"{served.server.url}{path}", json={})
     assert answer.status_code == 403
-    assert "this server" in answer.json()["detail"]
+    assert "this server" in answer.json()["message"]
 
 
 def test_a_project_opens_writes(served: Served) -> None:
@@ -151,7 +152,7 @@ def test_a_port_that_is_taken_is_an_error_at_once(served: Served) -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(FeatureplaneError, match=f"cannot listen on 127.0.0.1:{port}"),
-            serving(served.world.declarations().project, served.world.stores, served.world.folder, port=port),
+            serving(served.world.declarations().project, served.world.stores, served.world.folder, Where(port=port)),
         ):
             pass
 
@@ -176,10 +177,11 @@ def test_the_server_ends_with_its_parent_however_that_ends(served: Served) -> No
 
 
 def test_what_is_registered_before_the_wait_is_served_from_the_first_answer_on(served: Served) -> None:
-    """The server loads Feast in the meantime; it must not have read the registry by then."""
+    """The server starts in the meantime; it must not have read the registry by then."""
     world, before = served.world, set(children())
     with serving(world.declarations().project, world.stores, world.folder) as server:
-        wait_until_idle(*set(children()) - before)
+        (worker,) = set(children()) - before
+        wait_until_idle(worker)
         world.apply(a_feature_view("registered-late"))
         server.wait_until_ready()
         request = {"features": ["registered_late:price"], "entities": {"commodity": ["gold"]}}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from world import World
 
@@ -235,12 +236,25 @@ assert FeatureView is featureplane.registry.protos.FeatureView
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
-def test_no_server_and_no_run_is_started_on_planted_code(world: World, mark: Path, tmp_path: Path) -> None:
+def test_planted_code_is_not_served_and_other_views_are(world: World, mark: Path, tmp_path: Path) -> None:
+    plant(world, "on_demand_feature_views", PLANTED, on_demand_view(mark))
+    project = world.declarations(a_project()).project
+    with serving(project, world.stores, tmp_path) as server:
+        server.wait_until_ready()
+
+        def ask(feature: str) -> httpx.Response:
+            request = {"features": [feature], "entities": {"commodity": ["gold"]}}
+            return httpx.post(f"{server.url}/get-online-features", json=request, timeout=30.0)
+
+        planted, harmless = ask(f"{PLANTED}:x"), ask("harmless")
+    assert (planted.status_code, harmless.status_code, mark.exists()) == (501, 200, False), planted.text
+    assert "trustUserDefinedFunctions" in planted.text
+
+
+def test_no_run_of_feasts_engine_is_started_on_planted_code(world: World, mark: Path, tmp_path: Path) -> None:
     plant(world, "on_demand_feature_views", PLANTED, on_demand_view(mark))
     # Our own engine never asks Feast for a registry's objects; another one does.
     project = world.declarations(a_project(batchEngine={"type": "local"})).project
-    with pytest.raises(UntrustedRegistry), serving(project, world.stores, tmp_path):
-        pass
     task = Task("harmless", BEGINNING, datetime.now(UTC), "hourly")
     with materializer(project, world.stores, tmp_path) as engine:
         (run,) = engine.run([task])

@@ -1,20 +1,29 @@
 """`featureplane get-online-features`: rows of the online store as a table."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.text import Text
 
-from featureplane.cli.console import print_json, printable, show_table, table
+from featureplane.cli.console import print_json, printable, say, show_table, table
 from featureplane.cli.serve import on_this_machine, running_server
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, ProjectName, open_stores, open_workspace, registered
 from featureplane.errors import FeatureplaneError, StoreUnavailable
+from featureplane.model.auth import Auth
+from featureplane.model.feast_project import FeastProject
 from featureplane.registry.state import Registered
 from featureplane.serving.app import serving
 
 _SECONDS = 30.0
 _EPOCH = "1970-01-01T00:00:00Z"
+# Statuses that are worth a word below the table.
+_MEANING = {
+    "NOT_FOUND": "nothing is stored for this entity and feature",
+    "OUTSIDE_MAX_AGE": "the row is older than the ttl of its view",
+}
 
 
 def get_online_features(
@@ -64,9 +73,10 @@ def get_online_features(
         }
         url = server or running_server(workspace.settings, workspace.feast_project)
         if url:
-            answer = ask(url, request)
+            answer = ask(url, request, workspace.settings.token)
         else:
-            with serving(workspace.declarations.project, stores, workspace.repo_path) as temporary:
+            unguarded = open_to_all(workspace.declarations.project)
+            with serving(unguarded, stores, workspace.repo_path) as temporary:
                 temporary.wait_until_ready()
                 answer = ask(temporary.url, request)
     rows = rows_of(answer, [*entities, *([item.replace(":", "__") for item in references] if full_names else names)])
@@ -140,22 +150,43 @@ def _check_join_keys(entities: Mapping[str, object], references: Sequence[str], 
             raise FeatureplaneError(f"--entity {key!r} belongs to none of the features asked for; they need {wanted}")
 
 
-def ask(url: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+def open_to_all(project: FeastProject) -> FeastProject:
+    """The project without authentication, for a server of one answer: who starts it can read the stores themselves."""
+    server = project.spec.server.model_copy(update={"auth": Auth()})
+    return project.model_copy(update={"spec": project.spec.model_copy(update={"server": server})})
+
+
+def ask(url: str, request: Mapping[str, Any], token: str = "") -> Mapping[str, Any]:
     """POST a request in Feast's form. Raises StoreUnavailable without a server, FeatureplaneError when it refuses."""
     if not url.startswith(("http://", "https://")):
         raise FeatureplaneError(f"{url!r} is no URL of a server; write it like http://127.0.0.1:8080")
     try:
         # A proxy of the environment is for other machines than this one.
         with httpx.Client(trust_env=not on_this_machine(url), timeout=_SECONDS) as client:
-            response = client.post(f"{url.rstrip('/')}/get-online-features", json=dict(request))
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            response = client.post(f"{url.rstrip('/')}/get-online-features", json=dict(request), headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StoreUnavailable(f"no server answers at {url}: {error}") from error
     if not response.is_success:
-        raise FeatureplaneError(f"the server at {url} answered {response.status_code}: {printable(response.text, 500)}")
+        raise FeatureplaneError(f"the server at {url} answered {response.status_code}: {_reason(response.text)}")
     try:
         return dict(response.json())
     except (ValueError, TypeError) as error:
         raise FeatureplaneError(f"what answers at {url} is no feature server") from error
+
+
+def _reason(text: str) -> str:
+    """What a server's error says: the `message` of an object, which for errors of Feast's kinds is a text once more."""
+    try:
+        said = json.loads(text)
+        said = json.loads(said) if isinstance(said, str) else said
+    except ValueError:
+        said = None
+    words = (said.get("message") or said.get("detail")) if isinstance(said, dict) else None
+    if not isinstance(words, str):
+        return printable(text, 500)
+    request = said.get("request_id")
+    return printable(words, 500) + (f" (request {printable(request, 60)})" if isinstance(request, str) else "")
 
 
 def rows_of(answer: Mapping[str, Any], order: Sequence[str]) -> list[dict[str, dict[str, Any]]]:
@@ -185,10 +216,23 @@ def _cell(column: Mapping[str, Any], row: int) -> dict[str, Any]:
 def show(rows: Sequence[Mapping[str, Mapping[str, Any]]], keys: Sequence[str]) -> None:
     """One line for each entity and feature: many features do not fit beside each other."""
     made = table(*keys, "FEATURE", "VALUE", "EVENT TIME", "STATUS")
+    statuses: dict[str, None] = {}
     for cells, name, cell in _lines(rows, keys):
-        value = "-" if cell["value"] is None else printable(cell["value"], 60)
-        made.add_row(*cells, printable(name), value, cell["event_time"] or "-", cell["status"] or "-")
+        status = printable(cell["status"] or "-")
+        shown = Text(status, style="yellow" if status in _MEANING else "")
+        made.add_row(*cells, printable(name), _value(cell), cell["event_time"] or "-", shown)
+        statuses[status] = None
     show_table(made)
+    for status in statuses:
+        if status in _MEANING:
+            say(f"{status}: {_MEANING[status]}")
+
+
+def _value(cell: Mapping[str, Any]) -> str:
+    """A null that is stored is told from what is not there."""
+    if cell["value"] is None:
+        return "null" if cell["status"] == "PRESENT" else "-"
+    return printable(cell["value"], 60)
 
 
 def _lines(

@@ -1,21 +1,22 @@
 """`featureplane serve`: Feast's HTTP API for one project."""
 
+import fcntl
 import json
 import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TextIO
 
 import httpx
 import typer
 
 from featureplane.cli.console import say
+from featureplane.cli.undeclared import undeclared
 from featureplane.cli.workspace import (
     DataRootPath,
     FromRegistry,
-    Paths,
     ProjectName,
     Workspace,
     make_state_dir,
@@ -26,7 +27,8 @@ from featureplane.cli.workspace import (
 from featureplane.errors import FeatureplaneError
 from featureplane.local.files import write_file
 from featureplane.serving.app import Server, serving
-from featureplane.serving.waiting import await_registry
+from featureplane.serving.listening import Where
+from featureplane.serving.waiting import await_registry, nothing_registered
 from featureplane.settings import Settings, Stores
 
 
@@ -48,47 +50,113 @@ Host = Annotated[
 PortNumber = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
 ]
+GrpcPort = Annotated[
+    int | None,
+    typer.Option(
+        "--grpc-port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Port to answer on over gRPC as well; 0 takes a free one.  [default: no gRPC]",
+    ),
+]
+CertificateFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        help="Speak TLS with this certificate and its chain (PEM); a renewed file is used without a restart.",
+    ),
+]
+KeyFile = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key (PEM, without a password).")
+]
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
 
 
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="YAML files, folders of them, or - for standard input; none where only Feast registers.",
+    ),
+]
+FeastRepoFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--feast-repo",
+        metavar="DIR",
+        help="Serve the project of this folder's feature_store.yaml from the PostgreSQL and Redis that it names.",
+    ),
+]
+TrustsFunctions = Annotated[
+    bool,
+    typer.Option(
+        "--trust-user-defined-functions",
+        help="Without a FeastProject that says so: answer for on-demand views, too, whose Python Feast executes.",
+    ),
+]
+
+
 def serve(
-    paths: Paths,
+    paths: Files = None,
     host: Host = DEFAULT_HOST,
     port: PortNumber = DEFAULT_PORT,
+    grpc_port: GrpcPort = None,
+    tls_cert: CertificateFile = None,
+    tls_key: KeyFile = None,
     from_registry: FromRegistry = False,
     project: ProjectName = None,
+    feast_repo: FeastRepoFolder = None,
+    trusts_functions: TrustsFunctions = False,
     data_root: DataRootPath = None,
 ) -> None:
-    """Answer for online features over HTTP until Ctrl-C.
+    """Answer for online features until Ctrl-C.
 
     POST /get-online-features as Feast has it, GET /health. With --registered it also starts before anything is
-    registered, waits for a registry that is not there yet, and writes no file.
+    registered, waits for a registry that is not there yet, and writes no file. A project that only Feast has
+    registered is served without files: by --registered --project NAME from the stores of PG* and
+    FEATUREPLANE_REDIS_*, or by --feast-repo DIR.
     """
+    if (tls_cert is None) != (tls_key is None):
+        raise FeatureplaneError("--tls-cert and --tls-key go together; give both or neither")
+    where = Where(host, port, grpc_port, tls_cert, tls_key)
+    if feast_repo is not None or not paths:
+        chosen = undeclared(paths, feast_repo, project, trusts_functions=trusts_functions)
+        _serve_as_a_pod(chosen.workspace, where, is_versioned=chosen.is_versioned)
+        return
+    if trusts_functions:
+        raise FeatureplaneError(
+            "--trust-user-defined-functions is for a project without files; set registry.trustUserDefinedFunctions in "
+            "the FeastProject"
+        )
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     if from_registry:
-        _serve_as_a_pod(workspace, host, port)
+        _serve_as_a_pod(workspace, where)
         return
     with open_stores(workspace.settings) as stores:
         if not registered(stores, workspace.feast_project).features:
             raise FeatureplaneError(
                 f"no view of the project {workspace.feast_project!r} is registered yet; run featureplane apply first"
             )
-        with announced(workspace, stores, host, port) as server:
+        with announced(workspace, stores, where) as server:
             server.wait_until_ready()
-            say(f"serving {workspace.feast_project} at {server.url}; Ctrl-C ends it", "green")
+            say(f"serving {workspace.feast_project} at {server}; Ctrl-C ends it", "green")
             stay(server)
         say("stopped")
 
 
-def _serve_as_a_pod(workspace: Workspace, host: str, port: int) -> None:
+def _serve_as_a_pod(workspace: Workspace, where: Where, *, is_versioned: bool = False) -> None:
     """Everything is said on the standard streams, and how long a start may take is for the pod's probes to say."""
     project = workspace.declarations.project
     with open_stores(workspace.settings) as stores:
         await_registry(stores.postgres, say)
-        with serving(project, stores, workspace.repo_path, host, port, sys.stderr) as server:
+        if why := nothing_registered(stores.postgres, workspace.feast_project):
+            say(why, "yellow")
+        with serving(project, stores, workspace.repo_path, where, sys.stderr, is_versioned=is_versioned) as server:
             server.wait_until_ready(math.inf)
-            say(f"serving {workspace.feast_project} at {server.url}")
+            say(f"serving {workspace.feast_project} at {server}")
             stay(server)
 
 
@@ -105,13 +173,13 @@ def stay(server: Waitable) -> None:
 
 
 @contextmanager
-def announced(workspace: Workspace, stores: Stores, host: str, port: int) -> Iterator[Server]:
+def announced(workspace: Workspace, stores: Stores, where: Where) -> Iterator[Server]:
     """A server that other commands of this folder find while it runs. What it says goes to a file."""
     make_state_dir(workspace.settings)
     place, log = _announcement(workspace.settings), workspace.settings.state_dir / "server.log"
     with (
-        log.open("w", encoding="utf-8") as words,
-        serving(workspace.declarations.project, stores, workspace.repo_path, host, port, words) as server,
+        log_of_its_own(log) as words,
+        serving(workspace.declarations.project, stores, workspace.repo_path, where, words) as server,
     ):
         text = json.dumps({"url": _reachable(server.url), "project": workspace.feast_project})
         write_file(place, text)
@@ -125,6 +193,16 @@ def announced(workspace: Workspace, stores: Stores, host: str, port: int) -> Ite
             with suppress(OSError):
                 if place.read_text(encoding="utf-8") == text:  # else it is another server's by now
                     place.unlink()
+
+
+@contextmanager
+def log_of_its_own(path: Path) -> Iterator[TextIO]:
+    """A log that begins anew, unless another server writes to it: one that cannot start must not empty it."""
+    with path.open("a", encoding="utf-8") as words:
+        with suppress(BlockingIOError):
+            fcntl.flock(words, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            words.truncate(0)
+        yield words
 
 
 def _reachable(url: str) -> str:

@@ -34,6 +34,7 @@ from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
 from featureplane.rendering import repo
 from featureplane.rendering.definitions import Key
+from featureplane.serving.listening import Where
 from featureplane.settings import Stores
 
 
@@ -66,7 +67,7 @@ def up(
         stack.callback(lambda: keeper.writer.close())  # noqa: PLW0108 - the writer it has then
         # The server loads Feast while the registry is written; opening the writer makes the database it looks at.
         keeper.writer.open()
-        server = stack.enter_context(announced(workspace, stores, host, port))
+        server = stack.enter_context(announced(workspace, stores, Where(host, port)))
         try:
             keeper.reconcile()
             server.wait_until_ready()

@@ -26,6 +26,10 @@ class Announcement:
         self._channel.close()
 
 
+# Set when the parent has closed standard input, or is gone: all of its children end.
+PARENT_ENDED = threading.Event()
+
+
 def when_parent_ends(call: Callable[[], object]) -> threading.Event:
     """Call it, in a thread, when standard input ends: the parent has closed it, or is gone.
 
@@ -36,6 +40,7 @@ def when_parent_ends(call: Callable[[], object]) -> threading.Event:
     def wait() -> None:
         while os.read(0, 4096):
             may_go_on.set()
+        PARENT_ENDED.set()
         call()
 
     threading.Thread(target=wait, daemon=True).start()

@@ -4,7 +4,7 @@ Feast's server answers them to everybody who reaches it where the project has no
 """
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -21,19 +21,24 @@ _WHY = {
 }
 
 
+def closed_routes(*, writes: bool) -> Mapping[str, str]:
+    """Why each closed route is, by its path."""
+    return {path: why for path, why in _WHY.items() if path in RUNS or not writes}
+
+
 class Closed:
     """An ASGI application without some of its routes: 403 says how they are opened."""
 
     def __init__(self, app: App, *, writes: bool) -> None:
         self._app = app
-        self._closed = RUNS if writes else RUNS | WRITES
+        self._closed = closed_routes(writes=writes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").rstrip("/")
         if scope["type"] != "http" or path not in self._closed:
             await self._app(scope, receive, send)
             return
-        body = json.dumps({"detail": _WHY[path]}).encode()
+        body = json.dumps({"detail": self._closed[path]}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 403, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -1,12 +1,15 @@
-"""A child process that is Feast's own feature server, ending when its parent does (see `process`)."""
+"""A child process that is Feast's own feature server on a Unix socket, ending when its parent does (see `process`)."""
 
 import logging
 import os
 import signal
+from collections.abc import Iterable
 from typing import Any
 
 from featureplane.serving.child import read_request, when_parent_ends
 from featureplane.serving.closed import Closed
+from featureplane.serving.feast_access import trust_the_workers
+from featureplane.serving.feast_messages import add_route
 
 _FIRST_SOCKET = 3
 
@@ -14,24 +17,24 @@ _FIRST_SOCKET = 3
 def main() -> None:
     request = read_request()
     _pass_on(request["socket"])
-    may_go_on = when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     from pathlib import Path
 
     from feast import FeatureStore, RepoConfig, feature_server
 
     config = RepoConfig(**request["feature_store"])
     config.repo_path = Path(request["repo_path"])
-    # Feast takes seconds to load, in which the parent may write what is to be served; it is read afterwards.
-    may_go_on.wait()
     store = FeatureStore(config=config)
     _outlive_outages(store)
-    _close_routes(feature_server, writes=request["writes"])
+    _change_routes(feature_server, store, writes=request["writes"])
+    _take_bare_views(feature_server)
+    trust_the_workers(feature_server)
     feature_server.start_server(
         store=store,
-        host=request["host"],
-        port=request["port"],
+        host="localhost",
+        port=0,
         no_access_log=True,
-        workers=request["workers"],
+        workers=1,
         worker_connections=1000,
         # Recycling a worker every 1,000 requests, as Feast does, makes every 1,000th wait for an import of Feast.
         max_requests=0,
@@ -44,16 +47,44 @@ def main() -> None:
     )
 
 
-def _close_routes(module: Any, *, writes: bool) -> None:
-    """Have the application that Feast makes in `module` without the routes that change something."""
+def _change_routes(module: Any, store: Any, *, writes: bool) -> None:
+    """Have the application that Feast makes in `module` without the routes that change something, and with the
+    workers' own.
+    """
     get_app = module.get_app
 
-    def closed(*arguments: Any, **options: Any) -> Any:
+    def changed(*arguments: Any, **options: Any) -> Any:
         app = get_app(*arguments, **options)
         app.add_middleware(Closed, writes=writes)
+        add_route(module, app, store)
         return app
 
-    module.get_app = closed
+    module.get_app = changed
+
+
+def _take_bare_views(module: Any) -> None:
+    """Have the name of a view mean all its features in `module`, as it does for the fast path."""
+    get_features = module._get_features  # noqa: SLF001 - Feast's routes and ours ask it for what is wanted
+
+    async def with_views(request: Any, store: Any) -> Any:
+        from fastapi.concurrency import run_in_threadpool
+
+        if request.features and not request.feature_service:
+            request.features = await run_in_threadpool(_references, store, request.features)
+        return await get_features(request, store)
+
+    module._get_features = with_views  # noqa: SLF001
+
+
+def _references(store: Any, wanted: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for reference in wanted:
+        if ":" in reference:
+            found.append(reference)
+        else:
+            view = store.registry.get_any_feature_view(reference.partition("@")[0], store.project, allow_cache=True)
+            found += [f"{reference}:{feature.name}" for feature in view.features]
+    return found
 
 
 def _outlive_outages(store: Any) -> None:

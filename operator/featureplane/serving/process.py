@@ -52,6 +52,10 @@ class ServerProcess:
             self._process.stdin.flush()
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         return self._process.poll() is None
 
@@ -69,13 +73,17 @@ class ServerProcess:
         """Wait for the process to end and return its exit status."""
         return self._process.wait()
 
-    def stop(self) -> None:
-        """Let the server finish its requests, then end it."""
+    def ask_to_end(self) -> None:
+        """Let the server finish its requests and end."""
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
+
+    def stop(self, seconds: float = _STOP_SECONDS) -> None:
+        """Let the server finish its requests, then end it when it takes longer than that."""
+        self.ask_to_end()
         try:
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

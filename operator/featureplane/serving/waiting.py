@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import inspect
 
 from featureplane.errors import StoreUnavailable
+from featureplane.registry import feast_rows
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.settings import PostgresAddress
 
@@ -26,6 +27,20 @@ def await_registry(address: PostgresAddress, say: Callable[[str], None]) -> None
             say(f"{why}; waiting for it")
             said = why
         time.sleep(_TICK_SECONDS)
+
+
+def nothing_registered(address: PostgresAddress, project: str) -> str:
+    """That the project has no view yet, and which projects have, in words; nothing where it has one."""
+    engine = engine_for(address)
+    try:
+        with begin(engine, address) as connection:
+            projects = feast_rows.projects(connection)
+    finally:
+        engine.dispose()
+    if project in projects:
+        return ""
+    others = f"; those of {', '.join(projects)} are" if projects else ""
+    return f"no feature view of the project {project!r} is registered at {address} yet{others}"
 
 
 def _missing(address: PostgresAddress) -> str:

@@ -1,0 +1,1 @@
+"""Who may ask the feature server, where its project wants to know."""

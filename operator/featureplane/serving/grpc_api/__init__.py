@@ -1,0 +1,1 @@
+"""Feast's gRPC API on the same read path."""

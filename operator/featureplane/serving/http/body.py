@@ -1,0 +1,60 @@
+"""Request bodies, up to a length, and up to a length of all that are on their way."""
+
+from featureplane.serving.http.asgi import Receive, Scope
+
+# Bytes of bodies that have begun to come and are not whole: a thousand slow clients would fill the memory.
+MOST_ON_THEIR_WAY = 64 << 20
+
+
+class BodyTooLarge(Exception):
+    """A body is longer than it may be."""
+
+
+class TooManyBodies(Exception):
+    """Others send so much at the moment that there is no room for this body."""
+
+
+class ClientGone(Exception):
+    """The client went away before its body was whole: there is nobody to answer."""
+
+
+class _OnTheirWay:
+    """Bytes of unfinished bodies of this process."""
+
+    size = 0
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body. Raises BodyTooLarge, before it was read where its length is given, TooManyBodies, ClientGone."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > most:
+            raise BodyTooLarge
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if len(body) > most:
+        raise BodyTooLarge
+    return await _rest(body, receive, most) if message.get("more_body") else body
+
+
+async def _rest(first: bytes, receive: Receive, most: int) -> bytes:
+    parts, length = [first], len(first)
+    _OnTheirWay.size += length
+    try:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            parts.append(part)
+            length += len(part)
+            _OnTheirWay.size += len(part)
+            if length > most:
+                raise BodyTooLarge
+            if _OnTheirWay.size > MOST_ON_THEIR_WAY:
+                raise TooManyBodies
+            if not message.get("more_body"):
+                return b"".join(parts)
+    finally:
+        _OnTheirWay.size -= length

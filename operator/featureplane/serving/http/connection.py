@@ -1,0 +1,219 @@
+"""uvicorn's connection of a client, with an end to every wait: for a request that does not come whole, for an answer
+that nobody reads, and for what more clients than there is room for may want.
+
+Times are looked at about once a second for all connections together (`look`, see `draining`): a timer for each request
+would cost more than the rest of this.
+"""
+
+from collections.abc import Sized
+from typing import Any
+
+import httptools
+import orjson
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from featureplane.serving.http.asgi import Receive, Scope, Send
+from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
+from featureplane.serving.reading.refusals import Refused
+
+# Seconds from the first byte of a request to its last, and without a byte of an answer being read.
+REQUEST_SECONDS = 20.0
+UNREAD_SECONDS = 20.0
+# For an answer to who has said all he wants to: he may listen, or be gone, which looks the same.
+HALF_CLOSED_SECONDS = 5.0
+# Connections of one worker, and bytes of answers that wait to be read.
+MOST_CONNECTIONS = 5_000
+MOST_UNREAD = 128 << 20
+# Bytes of a request's head beyond the piece that it began in, and of all that is around its body: chunks have lengths,
+# and may be followed by more headers.
+MOST_OF_A_HEAD = 64 << 10
+MOST_AROUND_A_BODY = 8 << 20
+# Requests that came before those ahead of them were answered; nothing more is read while there is one.
+MOST_AHEAD = 2_000
+# Requests of one piece that wish for another protocol: each is parsed twice, with all that follows it.
+_MOST_WISHES = 16
+_OF_UPGRADES = {b"connection", b"upgrade", b"http2-settings"}
+
+
+class State(ServerState):
+    """What the connections of a server share: whether it is about to end, and how much of all answers was not read."""
+
+    is_draining = False
+    unread = 0
+
+
+class Connection(HttpToolsProtocol):
+    """See the module."""
+
+    server_state: State
+    # When the request that is coming in began to; None while none is.
+    _began: float | None = None
+    # Whether its head is not whole, and what came of it after its first piece without its body.
+    _is_in_head = False
+    _around = 0
+    # What of the answers was not read yet, and since when that is so much.
+    _unread = 0
+    _unread_since = 0.0
+    # Until when its client, who says no more, is waited with.
+    _listens_until: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+        self._began = self.loop.time()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._refuse(503, "this server has as many connections as it takes")
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        # What is found to be of a body, or of a request that begins here, is taken away again.
+        self._around += len(data)
+        self._parse(data)
+        if self._around <= MOST_OF_A_HEAD or self.transport.is_closing():
+            return
+        if self._is_in_head:
+            self._refuse(431, f"the head of the request is larger than {MOST_OF_A_HEAD} bytes")
+        elif self._around > MOST_AROUND_A_BODY:
+            self.transport.abort()
+
+    def _parse(self, data: bytes) -> None:
+        for _ in range(_MOST_WISHES):
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                again = self._without_its_wish()
+                if again is None:
+                    return
+                data = again + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(400, "this is no request of HTTP/1.1")
+                return
+            else:
+                return
+        self._refuse(400, "too many requests at once wish for another protocol")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._began = self.loop.time()
+        self._is_in_head = True
+        self._around = 0
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        if len(self.pipeline) >= MOST_AHEAD:
+            self.transport.abort()
+        elif not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._around -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        self._began = None
+        self._around = 0
+        if self.server_state.is_draining:
+            self.cycle.keep_alive = False
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own says bool or None
+        """Whether to keep what is left of the connection: who has said all he wants to may still be listening."""
+        # TLS has no half of a connection.
+        if self.scheme == "https" or not self._is_answering or self._began is not None:
+            return False
+        self.cycle.keep_alive = False
+        self._listens_until = self.loop.time() + HALF_CLOSED_SECONDS
+        return True
+
+    def _without_its_wish(self) -> bytes | None:
+        """A request's head without its wish for another protocol, as who does not speak that may (RFC 9110, 7.8).
+
+        Java's client wishes for HTTP/2 with the first request of each connection; the parser stops there, and loses the
+        body. None where the request is refused.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(405, "this server is no proxy")
+            return None
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name not in _OF_UPGRADES]
+        if any(name == b"connection" and b"close" in value.lower() for name, value in self.headers):
+            lines.append(b"connection: close")
+        self.parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join([*lines, b"", b""])
+
+    def look(self, now: float) -> int:
+        """Close the connection where its client is too slow; how many bytes were not read."""
+        self._look_at_answers(now)
+        self._look_at_request(now)
+        return self._unread
+
+    def _look_at_request(self, now: float) -> None:
+        if self.transport.is_closing():
+            return
+        is_waited_with = self._listens_until is None or now < self._listens_until
+        if not is_waited_with and not self.cycle.response_started and not self._unread:
+            self.transport.abort()
+        elif self._is_answering:
+            # What the client sends meanwhile may wait, and so may he.
+            self._began = now if self._began is not None else None
+        elif self._began is None:
+            # It ends when uvicorn's timer does, which some bytes before a request stop.
+            self._began = now if self.timeout_keep_alive_task is None else None
+        elif now - self._began > REQUEST_SECONDS:
+            if self.cycle is not None and self.cycle.response_started and self.cycle.more_body:
+                self.transport.abort()  # the rest of a body that was refused
+            else:
+                self._refuse(408, f"the request did not come whole in {REQUEST_SECONDS:.0f} seconds")
+
+    @property
+    def _is_answering(self) -> bool:
+        """Whether a request came whole and has no whole answer."""
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _look_at_answers(self, now: float) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if not unread or unread < self._unread:
+            self._unread_since = now
+        elif self._unread and now - self._unread_since > UNREAD_SECONDS:
+            self.transport.abort()
+        self._unread = unread
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        chosen: Any = _busy if self.server_state.unread > MOST_UNREAD else app
+        super()._start_asgi_task(cycle, chosen)
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answer without an application, and close."""
+        request_id, body = _body(message)
+        retry = b"retry-after: 1\r\n" if status == 503 else b""  # noqa: PLR2004 - HTTP's
+        self.transport.write(
+            STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
+            b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (retry, request_id, len(body), body)
+        )
+        self.transport.close()
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which reads on after each answer, however many requests came ahead of theirs."""
+
+    def __init__(self, transport: Any, ahead: Sized) -> None:
+        super().__init__(transport)
+        self._ahead = ahead
+
+    def resume_reading(self) -> None:
+        if not self._ahead:
+            super().resume_reading()
+
+
+async def _busy(_: Scope, __: Receive, send: Send) -> None:
+    await refuse(send, Refused("too many answers wait for their clients to read them", 503), RETRY_AFTER)
+
+
+def _body(message: str) -> tuple[bytes, bytes]:
+    request_id = new_id()
+    return request_id.encode(), orjson.dumps({"message": message, "request_id": request_id})

@@ -1,0 +1,159 @@
+"""One connection to a Redis server, shared by all requests of a process: commands go out as they come, replies are
+told apart by their order (RESP pipelining).
+
+redis-py's asyncio client packs and parses each command in Python and lends a connection to one request at a time.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import hiredis
+
+from featureplane.serving.reading.outages import why_not_connected, why_refused
+
+# Seconds in which Redis says nothing at all while somebody waits, and in which a reply has to be complete.
+PATIENCE_SECONDS = 0.6
+LONGEST_SECONDS = 5.0
+# Seconds that connecting may take, the greeting included.
+CONNECT_SECONDS = 1.0
+_LOOK_SECONDS = 0.1
+
+
+class LinkLost(Exception):
+    """The connection ended, or answered what is no answer; nothing that was asked on it is known."""
+
+
+class Link(asyncio.Protocol):
+    """Made by `open_link`. Every method is for the loop's thread.
+
+    A silence of more than `patience` seconds ends the connection: what came late would be in the way of all that
+    follows. `on_lost` is called when it ends in any way but by `close`.
+    """
+
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._watch: asyncio.TimerHandle | None = None
+        self._reader = hiredis.Reader()
+        self._gets = self._reader.gets
+        # For each request its future, the number of its replies, those that came, and until when all must have come.
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, list[Any], float]] = deque()
+        self._transport: asyncio.Transport | None = None
+        # Silence is counted in looks at it: a loop that was busy for a second has not waited for a second.
+        self._most_silent = max(round(patience / _LOOK_SECONDS), 1)
+        self._silent = 0
+        self.on_lost: Callable[[str], None] | None = None
+        self.is_lost = False
+
+    def ask(self, commands: bytes, count: int) -> asyncio.Future[list[Any]]:
+        """Send `count` commands; their replies, errors as hiredis.ReplyError. The future may raise LinkLost."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        if self.is_lost or self._transport is None:
+            future.set_exception(LinkLost("the connection ended"))
+            return future
+        self._waiting.append((future, count, [], self._loop.time() + LONGEST_SECONDS))
+        if self._watch is None:
+            self._silent = 0
+            self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+        self._transport.write(commands)
+        return future
+
+    def close(self) -> None:
+        """Drop the connection, and with it what waits on it."""
+        self.on_lost = None
+        self._lose("the connection was closed")
+
+    def _lose(self, why: str) -> None:
+        if self.is_lost:
+            return
+        self.is_lost = True
+        if self._transport is not None:
+            self._transport.abort()
+        waiting, self._waiting = self._waiting, deque()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for future, *_ in waiting:
+            if not future.done():
+                future.set_exception(LinkLost(why))
+        if self.on_lost is not None:
+            self.on_lost(why)
+
+    def _look(self) -> None:
+        """One timer for all requests: one for each would cost more than the request."""
+        self._watch = None
+        if not self._waiting:
+            return
+        self._silent += 1
+        if self._silent >= self._most_silent or self._waiting[0][3] < self._loop.time():
+            self._lose("it did not answer in time")
+        else:
+            self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._silent = 0
+        self._reader.feed(data)
+        gets, waiting = self._gets, self._waiting
+        try:
+            while waiting:
+                future, count, replies, _ = waiting[0]
+                while len(replies) < count:
+                    reply = gets()
+                    if reply is False:
+                        return
+                    replies.append(reply)
+                waiting.popleft()
+                if not future.done():  # its request gave up, or its client went away
+                    future.set_result(replies)
+        except hiredis.ProtocolError:
+            self._lose("it sent what is no answer")
+            return
+        # It would be taken for the answer to the next request, and that one's answer for that of the one after it.
+        if self._reader.has_data():
+            self._lose("it sent what nobody asked for")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lose(why_not_connected(exc) if exc else "the connection ended")
+
+
+async def open_link(
+    host: str, port: int, greeting: Sequence[Sequence[bytes]] = (), tls: ssl.SSLContext | None = None
+) -> Link:
+    """Connect, send the `greeting` (AUTH, SELECT), and hear that Redis answers.
+
+    Raises OSError (also TimeoutError), and LinkLost where Redis refuses.
+    """
+    loop = asyncio.get_running_loop()
+    words = [*greeting, [b"PING"]]
+    async with asyncio.timeout(CONNECT_SECONDS):
+        _, link = await loop.create_connection(Link, host, port, ssl=tls, server_hostname=host if tls else None)
+        try:
+            replies = await link.ask(b"".join(command(*each) for each in words), len(words))
+            _check(words, replies)
+        except BaseException:
+            link.close()
+            raise
+    return link
+
+
+def _check(words: Sequence[Sequence[bytes]], replies: Sequence[Any]) -> None:
+    for (name, *_), reply in zip(words, replies, strict=True):
+        # Who may only read keys may not say PING, and has heard from it all the same.
+        has_answered = name == b"PING" and str(reply).startswith("NOPERM")
+        if isinstance(reply, hiredis.ReplyError) and not has_answered:
+            raise LinkLost(why_refused(name, reply))
+
+
+def command(*words: bytes) -> bytes:
+    """RESP: an array of bulk strings."""
+    return b"*%d\r\n" % len(words) + bulks(words)
+
+
+def bulks(words: Sequence[bytes]) -> bytes:
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])

@@ -1,0 +1,94 @@
+"""Online features of a request: planned, read in one round trip, and laid out in columns."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from time import perf_counter, time
+from typing import NamedTuple
+
+from featureplane.serving.catalogue.served import DUMMY_KEY, Catalogue
+from featureplane.serving.reading.answer import Columns, Entities, columns_of, entities_of
+from featureplane.serving.reading.plan import Plan, plan_features, plan_service
+from featureplane.serving.reading.refusals import ForFeast, Refused
+from featureplane.serving.reading.request import Request
+from featureplane.serving.reading.store import Store
+
+# Plans that are kept, and the features of one: a client may ask for ever other lists.
+_MOST_PLANS = 500
+_LONG_PLAN = 256
+# Entity rows that a request may name, and values that it may ask for: an answer is made in one piece.
+MOST_ROWS = 10_000
+MOST_VALUES = 1_000_000
+
+
+class Answer(NamedTuple):
+    """What was found for a request; Redis took `read_seconds` for it."""
+
+    plan: Plan
+    entities: Entities
+    columns: list[Columns]
+    read_seconds: float
+
+
+class OnlineReader:
+    """Reads for one project. `catalogue` gives what is registered by now."""
+
+    def __init__(
+        self,
+        catalogue: Callable[[], Catalogue],
+        store: Store,
+        *,
+        keeps_expired: bool = True,
+        most_rows: int = MOST_ROWS,
+    ) -> None:
+        self._catalogue = catalogue
+        self._store = store
+        self._keeps_expired = keeps_expired
+        self._most_rows = most_rows
+        self._planned_for: Catalogue | None = None
+        self._plans: OrderedDict[tuple[str, tuple[str, ...], bool], Plan] = OrderedDict()
+
+    async def read(self, request: Request) -> Answer:
+        """Raises Refused, ForFeast, Away, Undecodable."""
+        plan = self._plan(request)
+        entities = entities_of(plan, request.entities)
+        if entities.rows > self._most_rows:
+            raise Refused(f"{entities.rows} entity rows are too many for one request; ask for {self._most_rows}", 413)
+        if entities.rows * (width := sum(len(read.fields) for read in plan.reads)) > MOST_VALUES:
+            text = f"{entities.rows} entity rows of {width} features are too many values for one request"
+            raise Refused(f"{text}; ask for {MOST_VALUES // width} rows, or for fewer features", 413)
+        columns = {**entities.columns, DUMMY_KEY: ("",) * entities.rows}
+        keys: list[bytes] = []
+        commands: list[bytes] = []
+        for read in plan.reads:
+            its = read.rows(columns)
+            keys += its
+            commands += read.commands(its)
+        asked = perf_counter()
+        replies = await self._store.read(keys, commands) if commands else []
+        read_seconds = perf_counter() - asked
+        rows = entities.rows
+        shares = [replies[index * rows : (index + 1) * rows] for index in range(len(plan.reads))]
+        found = columns_of(plan, shares, time(), keeps_expired=self._keeps_expired)
+        return Answer(plan, entities, found, read_seconds)
+
+    def _plan(self, request: Request) -> Plan:
+        catalogue = self._catalogue()
+        if catalogue.restricted:
+            raise ForFeast
+        if catalogue is not self._planned_for:
+            self._planned_for = catalogue
+            self._plans.clear()
+        key = (request.service, () if request.service else request.features, request.full_names)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = (
+                plan_service(catalogue, request.service, full_names=request.full_names)
+                if request.service
+                else plan_features(catalogue, request.features, full_names=request.full_names)
+            )
+            if len(key[1]) > _LONG_PLAN:
+                return plan
+            self._plans[key] = plan
+            if len(self._plans) > _MOST_PLANS:
+                self._plans.popitem(last=False)
+        return plan

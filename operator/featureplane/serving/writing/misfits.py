@@ -1,0 +1,21 @@
+"""Why a value is not taken."""
+
+import json
+from typing import Any
+
+_MOST_SHOWN = 60
+
+
+class Misfit(ValueError):
+    """A value is not what its column asks for; the text goes on from the value: `is no Int64; write ...`."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: short, on one line, in ASCII."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:  # JSON may be nested a thousand deep, and Python's own encoder gives up before that
+        return "a value nested too deep to be shown"
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."

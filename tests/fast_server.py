@@ -1,0 +1,154 @@
+"""The fast path's HTTP server in a thread of the test, on a Redis of its choice and a catalogue without a registry.
+
+What is tested with it is the worker's own code but for its `main`; processes are the matter of other tests.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+import uvloop
+
+from featureplane.local.redis_server import free_ports
+from featureplane.online.layout import field, time_field
+from featureplane.registry.protos import Value
+from featureplane.serving.catalogue.served import Catalogue, ServedView
+from featureplane.serving.http.app import App, Parts
+from featureplane.serving.http.connection import Connection
+from featureplane.serving.http.draining import DrainingServer
+from featureplane.serving.http.elsewhere import FeastApp
+from featureplane.serving.http.feast_answers import Secrets
+from featureplane.serving.reading.entity_keys import KeyMaker
+from featureplane.serving.reading.reader import OnlineReader
+from featureplane.serving.reading.store import open_store
+from featureplane.settings import RedisAddress
+
+PROJECT = "feast"
+VIEW = "rides"
+FEATURES = ("trips", "rating")
+DRIVER = (("driver_id", "Int64"),)
+TIME = b"\x08\x80\xa4\xf1\xae\x06"
+REFERENCES = [f"{VIEW}:{feature}" for feature in FEATURES]
+
+
+def key_of(driver: int) -> bytes:
+    return KeyMaker(DRIVER, PROJECT).keys([[driver]])[0]
+
+
+def row_of(driver: int, features: Sequence[str] = FEATURES, view: str = VIEW) -> dict[bytes, bytes]:
+    values = {field(view, name): Value(double_val=driver + place / 4) for place, name in enumerate(features)}
+    return {**{name: value.SerializeToString() for name, value in values.items()}, time_field(view): TIME}
+
+
+def fill(redis: Any, drivers: range, features: Sequence[str] = FEATURES) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for driver in drivers:
+        pipeline.hset(key_of(driver), mapping=row_of(driver, features))
+    pipeline.execute()
+
+
+def asking(*drivers: Any, features: Sequence[str] = tuple(REFERENCES)) -> dict[str, Any]:
+    return {"features": list(features), "entities": {"driver_id": list(drivers)}}
+
+
+def values_of(answer: httpx.Response) -> list[list[Any]]:
+    """The columns of an answer."""
+    assert answer.status_code == 200, answer.text
+    return [column["values"] for column in answer.json()["results"]]
+
+
+class Nothing:
+    """Neither counts, nor has problems."""
+
+    def answered(self, endpoint: str, answer: Any, seconds: float) -> None: ...
+
+    def refused(self, endpoint: str, *, away: bool = False) -> None: ...
+
+    def passed_on(self, endpoint: str, status: int, seconds: float) -> None: ...
+
+    def problems(self) -> dict[str, str]:
+        return {}
+
+
+class FastServer:
+    def __init__(self, address: RedisAddress, catalogue: Callable[[], Catalogue], feast: str) -> None:
+        self._address, self._catalogue, self._feast = address, catalogue, feast
+        self.port = next(free_ports())
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        self.server: DrainingServer
+        self.store: Any
+        self.loop: asyncio.AbstractEventLoop
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def ask(self, *drivers: Any, **more: Any) -> httpx.Response:
+        return self.client.post("/get-online-features", json=asking(*drivers, **more))
+
+    def ask_until(self, status: int, *drivers: int, seconds: float = 5.0) -> float:
+        """Ask until the answer has this status; seconds that it took."""
+        begun = time.monotonic()
+        while (answer := self.ask(*(drivers or (1,)))).status_code != status:
+            assert time.monotonic() - begun < seconds, answer.text
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+
+    def close(self) -> None:
+        self.stop()
+        self.client.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.store = await open_store(self._address)
+        feast = FeastApp(self._feast, Secrets(redis=self._address))
+        app = App(
+            Parts(
+                reader=OnlineReader(self._catalogue, self.store),
+                elsewhere=feast,
+                health=Nothing(),
+                meter=Nothing(),
+                routes={},
+                closed={},
+            )
+        )
+        config = uvicorn.Config(
+            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, port=self.port,
+            timeout_graceful_shutdown=8, backlog=2048,
+        )  # fmt: skip
+        self.server = DrainingServer(config)
+        serving = asyncio.create_task(self.server.serve())
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        self._ready.set()
+        await serving
+        await feast.close()
+        await self.store.close()
+
+
+@contextmanager
+def fast_server(
+    address: RedisAddress, views: Mapping[str, Sequence[str]] | None = None, feast: str = "nowhere"
+) -> Iterator[FastServer]:
+    """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app."""
+    served = {name: ServedView(name, DRIVER, tuple(names)) for name, names in (views or {VIEW: FEATURES}).items()}
+    catalogue = Catalogue(PROJECT, served, entities={"driver": "driver_id"})
+    server = FastServer(address, lambda: catalogue, feast)
+    try:
+        yield server
+    finally:
+        server.close()

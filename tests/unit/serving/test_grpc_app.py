@@ -1,0 +1,153 @@
+"""gRPC's protocol over ASGI: messages, compression, deadlines and statuses, against gRPC's own client."""
+
+import asyncio
+import gzip
+import logging
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from featureplane.serving.grpc_api.app import GrpcApp
+from featureplane.serving.grpc_api.framing import PREFIX, messages, only_message
+from featureplane.serving.grpc_api.server import GrpcListener
+from featureplane.serving.grpc_api.status import Code, Failed, status_message
+from featureplane.serving.http.app import MOST_BYTES
+from featureplane.serving.reading.refusals import Refused
+
+
+async def echo(body: bytes, _: Any) -> bytes:
+    return body
+
+
+async def slow(_: bytes, __: Any) -> bytes:
+    await asyncio.sleep(30)
+    return b""
+
+
+async def broken(_: bytes, __: Any) -> bytes:
+    raise RuntimeError("password=hunter2")
+
+
+async def refused(_: bytes, __: Any) -> bytes:
+    raise Refused("entities: 50 % of größe\nare wrong")
+
+
+async def doubled(requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for each in requests:
+        yield each * 2
+
+
+APP = GrpcApp({"/s/echo": echo, "/s/slow": slow, "/s/broken": broken, "/s/refused": refused}, {"/s/doubled": doubled})
+
+
+def with_channel(ask: Callable[[Any], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        listener = GrpcListener(APP, "127.0.0.1", 0)
+        port = await listener.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", **options) as channel:
+            await ask(channel)
+        await listener.stop()
+
+    asyncio.run(run())
+
+
+def failure(method: str, body: bytes = b"", timeout: float = 10) -> Any:
+    found: list[Any] = []
+
+    async def ask(channel: Any) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await channel.unary_unary(f"/s/{method}")(body, timeout=timeout)
+        found.append(error.value)
+
+    with_channel(ask)
+    return found[0]
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, MOST_BYTES - 100])
+@pytest.mark.parametrize("compression", list(grpc.Compression))
+def test_messages_come_back_as_they_went(size: int, compression: Any) -> None:
+    body = bytes(range(256)) * (size // 256 + 1)
+    body = body[:size]
+
+    async def ask(channel: Any) -> None:
+        assert await channel.unary_unary("/s/echo")(body, timeout=10) == body
+
+    with_channel(ask, compression=compression)
+
+
+def test_messages_of_a_stream_are_answered_one_by_one() -> None:
+    async def ask(channel: Any) -> None:
+        call = channel.stream_stream("/s/doubled")(timeout=10)
+        for each in (b"a", b"", b"c" * 50_000):
+            await call.write(each)
+            assert await call.read() == each * 2
+        await call.done_writing()
+        assert await call.code() == grpc.StatusCode.OK
+
+    with_channel(ask)
+
+
+def test_what_is_too_long_is_refused_packed_or_not() -> None:
+    assert failure("echo", bytes(MOST_BYTES + 1)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    bomb = gzip.compress(bytes(100 << 20))
+    with pytest.raises(Failed, match="larger than") as error:
+        only_message(PREFIX.pack(1, len(bomb)) + bomb, b"gzip", MOST_BYTES)
+    assert error.value.code is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "code"),
+    [
+        (b"", b"identity", Code.INTERNAL),
+        (b"\0\0\0", b"identity", Code.INTERNAL),
+        (PREFIX.pack(0, 5) + b"abc", b"identity", Code.INTERNAL),
+        (PREFIX.pack(0, 1) + b"abc", b"identity", Code.INTERNAL),
+        (PREFIX.pack(1, 3) + b"abc", b"br", Code.UNIMPLEMENTED),
+        (PREFIX.pack(1, 3) + b"abc", b"gzip", Code.INTERNAL),
+        (PREFIX.pack(1, 6) + zlib.compress(b"abc")[:6], b"deflate", Code.INTERNAL),
+    ],
+)
+def test_what_is_no_message_ends_with_a_status(body: bytes, encoding: bytes, code: Code) -> None:
+    with pytest.raises(Failed) as error:
+        only_message(body, encoding, MOST_BYTES)
+    assert error.value.code is code
+
+
+def test_a_stream_that_ends_within_a_message_is_an_error() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": PREFIX.pack(0, 3) + b"ab"}
+
+    async def read() -> None:
+        with pytest.raises(Failed, match="within a message"):
+            await anext(messages(receive, b"identity", MOST_BYTES))
+
+    asyncio.run(read())
+
+
+def test_a_deadline_is_kept() -> None:
+    assert failure("slow", timeout=0.3).code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_an_exception_shows_nothing_and_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        error = failure("broken")
+    assert error.code() == grpc.StatusCode.INTERNAL
+    assert "hunter2" not in error.details()
+    request_id = dict(error.trailing_metadata())["x-request-id"]
+    assert request_id in error.details()
+    assert request_id in caplog.text
+
+
+def test_a_refusal_keeps_its_text_letter_by_letter() -> None:
+    error = failure("refused")
+    assert (error.code(), error.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT, "entities: 50 % of größe\nare wrong",
+    )  # fmt: skip
+    assert status_message("50 %") == b"50 %25"
+
+
+def test_a_method_that_is_not_there_is_unimplemented() -> None:
+    assert failure("other").code() == grpc.StatusCode.UNIMPLEMENTED

@@ -1,0 +1,68 @@
+"""What a request is planned to, before anything is read: refusals, and what is kept of plans and answers."""
+
+import asyncio
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from featureplane.serving.catalogue.served import Catalogue, ServedView
+from featureplane.serving.reading.answer import entities_of
+from featureplane.serving.reading.plan import plan_features
+from featureplane.serving.reading.reader import OnlineReader
+from featureplane.serving.reading.refusals import Refused
+from featureplane.serving.reading.request import Request
+from featureplane.serving.reading.values import decode_all
+
+WIDE = tuple(f"f{number}" for number in range(400))
+CATALOGUE = Catalogue(
+    "feast",
+    {
+        "trips": ServedView("trips", (("driver_id", "Int64"),), ("count", *WIDE)),
+        "names": ServedView("names", (("driver_id", "String"),), ("name",)),
+    },
+    entities={"driver": "driver_id"},
+)
+
+
+class Empty:
+    """A Redis without a key."""
+
+    async def read(self, _: Any, commands: Any) -> list[Any]:
+        return [[None] * 401 for _ in commands]
+
+
+def test_one_join_key_of_two_types_is_refused_with_both() -> None:
+    with pytest.raises(Refused, match="driver_id is String in names and Int64 in another view") as refused:
+        plan_features(CATALOGUE, ("trips:count", "names:name"), full_names=False)
+    assert refused.value.status == 422
+
+
+def test_an_entity_and_its_join_key_are_two_names_for_one_thing() -> None:
+    plan = plan_features(CATALOGUE, ("trips:count",), full_names=False)
+    assert entities_of(plan, {"driver": [1]}).columns == {"driver_id": [1]}
+    with pytest.raises(Refused, match="entities: driver_id is another name for the join key driver_id"):
+        entities_of(plan, {"driver": [1], "driver_id": [2]})
+
+
+def test_what_is_kept_is_small_whatever_clients_ask_for() -> None:
+    reader = OnlineReader(lambda: CATALOGUE, Empty())  # type: ignore[arg-type]  # nothing else is asked of it
+
+    async def ask() -> None:
+        for left_out in WIDE[:20]:
+            features = tuple(f"trips:{name}" for name in WIDE if name != left_out)
+            await reader.read(Request({"driver_id": [1, 2]}, features=features))
+
+    asyncio.run(ask())
+    assert not reader._plans  # noqa: SLF001 - its size is the point
+
+
+def test_what_is_kept_of_decoding_is_small_whatever_number_of_rows_clients_ask_for() -> None:
+    value = b"\x29" + bytes(8)
+    tracemalloc.start()
+    try:
+        for rows in range(2_000, 2_020):
+            assert len(decode_all([[value] * rows] * 50)) == 50
+        assert tracemalloc.get_traced_memory()[0] < 10 << 20
+    finally:
+        tracemalloc.stop()
