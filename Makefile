@@ -11,10 +11,11 @@ SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/gold
 CLUSTER_SUITES := tests/cluster tests/kube
 # One at a time, too: some start a Java machine or a cluster of servers.
 DATA_SUITES := tests/data
+BROWSER_SUITES := tests/browser
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster test-data kube lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up test test-cluster test-data test-browser kube lint verify generate bench lock clean $(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,12 @@ test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, whi
 
 test-data: $(DATA_STAMP) ## Spark on Iceberg, Redis Cluster and Sentinel; needs Java 17, and fetches 500 MB the first time
 	$(BIN)/pytest --timeout 400 $(DATA_SUITES) $(PYTEST_ARGS)
+
+test-browser: $(STAMP) ## the status page in Debian's Chromium, which is installed where it is missing and we are root
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && apt-get install -qq --no-install-recommends -y chromium fonts-dejavu-core; } || \
+		{ echo "chromium is missing; install it, on Debian with: apt-get install chromium"; exit 2; }
+	$(BIN)/pytest $(BROWSER_SUITES) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -61,13 +68,13 @@ bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each
 $(BENCHES): bench-%: $(STAMP)
 	$(BIN)/python tests/bench/bench_$*.py
 
-lock: $(STAMP) ## pin the dependencies of pyproject.toml again, with hashes
+lock: ## pin the dependencies of pyproject.toml again, with hashes
 	$(PYTHON) -m venv build/uv && build/uv/bin/pip install -q uv
 	build/uv/bin/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/dev.txt
+		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/dev.txt
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
 		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/data.txt
+		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/data.txt
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
