@@ -6,6 +6,7 @@ two differ, docs/serving.md says why.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import hiredis
@@ -46,22 +47,22 @@ def entities_of(plan: Plan, entities: Mapping[str, Sequence[Any]]) -> Entities:
 
     Raises Refused.
     """
-    lengths = {name: len(values) for name, values in entities.items()}
-    if len(set(lengths.values())) > 1:
-        counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-        raise Refused(f"All entity rows must have the same columns: {counts}")
     found: dict[str, Sequence[Any]] = {}
+    rows = len(next(iter(entities.values())))
     for name, values in entities.items():
+        if len(values) != rows:
+            counts = ", ".join(f"{each} has {len(its)}" for each, its in entities.items())
+            raise Refused(f"All entity rows must have the same columns: {counts}")
         key = name if name in plan.join_keys else plan.entities.get(name)
         if key in found:
             raise Refused(f"entities: {name} is another name for the join key {key}; give one of them")
         if key is not None:
             kind = plan.types.get(key)
             found[key] = converted(name, values, kind) if kind else values
-    missing = sorted(key for key in plan.types if key not in found)
-    if missing:
+    if not plan.types.keys() <= found.keys():
+        missing = sorted(plan.types.keys() - found.keys())
         raise Refused(f"Missing join key values for keys: {missing}; entities has {sorted(entities)}")
-    return Entities(found, next(iter(lengths.values())))
+    return Entities(found, rows)
 
 
 def columns_of(
@@ -118,7 +119,7 @@ def _columns(part: Part, fields: Sequence[Sequence[Any]], now: float, *, keeps_e
         expired = _expired(times, part.view.ttl, now)
     except Undecodable:
         raise undecodable([Columns(part, (), (), times, complete=False)]) from None
-    if not expired and not [column for column in stored if None in column]:
+    if not expired and None not in chain.from_iterable(stored):
         return Columns(part, stored, (_all_present(len(times)),) * len(stored), times, complete=True)
     statuses = [
         [

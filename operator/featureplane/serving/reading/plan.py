@@ -55,7 +55,7 @@ class Read:
     def commands(self, keys: Sequence[bytes]) -> list[bytes]:
         """A command for each key."""
         head, tail = self._frame
-        return [b"%b%d\r\n%b%b" % (head, len(key), key, tail) for key in keys]
+        return [head + b"%d\r\n" % len(key) + key + tail for key in keys]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,11 @@ class Plan:
     join_keys: frozenset[str]
     entities: Mapping[str, str]
     views: tuple[ServedView, ...] = field(default=())
+
+    @cached_property
+    def width(self) -> int:
+        """Values that are read for an entity row."""
+        return sum(len(read.fields) for read in self.reads)
 
 
 def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names: bool) -> Plan:

@@ -38,15 +38,12 @@ class Undecodable(Exception):
     """Something in Redis that is no value of Feast's."""
 
 
-def decode_all(columns: Sequence[Sequence[bytes | None]]) -> Sequence[Sequence[Any]]:
-    """`decode` for columns of one length, at least one; floats that are all there take one step. Raises Undecodable."""
-    rows = len(columns[0])
-    first = columns[0][0] if rows else None
-    if first and first[0] in _WIDTHS:
-        numbers = _numbers(chain.from_iterable(columns), first[0], rows * len(columns))
-        if numbers is not None:
-            return [numbers[start : start + rows] for start in range(0, len(numbers), rows)]
-    return [decode(column) for column in columns]
+def numbers_of(columns: Sequence[Sequence[bytes | None]]) -> tuple[float, ...] | None:
+    """The values of columns of one length, one column after the other, where all are finite floats of one type."""
+    first = columns[0][0] if columns and columns[0] else None
+    if not first or first[0] not in _WIDTHS:
+        return None
+    return _numbers(chain.from_iterable(columns), first[0], len(columns[0]) * len(columns))
 
 
 def decode(column: Sequence[bytes | None]) -> Sequence[Any]:
