@@ -23,6 +23,7 @@ from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.draining import DrainingServer
 from featureplane.serving.http.elsewhere import FeastApp
 from featureplane.serving.http.feast_answers import Secrets
+from featureplane.serving.http.lane import Lane
 from featureplane.serving.reading.entity_keys import KeyMaker
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import open_store
@@ -76,8 +77,12 @@ class Nothing:
 
 
 class FastServer:
-    def __init__(self, address: RedisAddress, catalogue: Callable[[], Catalogue], feast: str) -> None:
+    def __init__(
+        self, address: RedisAddress, catalogue: Callable[[], Catalogue], feast: str, *, with_lane: bool
+    ) -> None:
         self._address, self._catalogue, self._feast = address, catalogue, feast
+        self._with_lane = with_lane
+        self.lane: Lane
         self.port = next(free_ports())
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
@@ -116,9 +121,10 @@ class FastServer:
         self.loop = asyncio.get_running_loop()
         self.store = await open_store(self._address)
         feast = FeastApp(self._feast, Secrets(redis=self._address))
+        reader = OnlineReader(self._catalogue, self.store)
         app = App(
             Parts(
-                reader=OnlineReader(self._catalogue, self.store),
+                reader=reader,
                 elsewhere=feast,
                 health=Nothing(),
                 meter=Nothing(),
@@ -130,7 +136,8 @@ class FastServer:
             app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, port=self.port,
             timeout_graceful_shutdown=8, backlog=2048,
         )  # fmt: skip
-        self.server = DrainingServer(config)
+        self.lane = Lane(reader, Nothing())
+        self.server = DrainingServer(config, self.lane if self._with_lane else None)
         serving = asyncio.create_task(self.server.serve())
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
@@ -142,12 +149,19 @@ class FastServer:
 
 @contextmanager
 def fast_server(
-    address: RedisAddress, views: Mapping[str, Sequence[str]] | None = None, feast: str = "nowhere"
+    address: RedisAddress,
+    views: Mapping[str, Sequence[str]] | None = None,
+    feast: str = "nowhere",
+    *,
+    with_lane: bool = True,
 ) -> Iterator[FastServer]:
-    """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app."""
+    """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app.
+
+    `with_lane` says whether simple requests may go past the application.
+    """
     served = {name: ServedView(name, DRIVER, tuple(names)) for name, names in (views or {VIEW: FEATURES}).items()}
     catalogue = Catalogue(PROJECT, served, entities={"driver": "driver_id"})
-    server = FastServer(address, lambda: catalogue, feast)
+    server = FastServer(address, lambda: catalogue, feast, with_lane=with_lane)
     try:
         yield server
     finally:

@@ -22,6 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from featureplane.serving.grpc_api.status import Code
 from featureplane.serving.http.asgi import App, Receive, Scope, Send
+from featureplane.serving.reading.link import Waiter
 from featureplane.serving.reading.store import Store
 from featureplane.settings import RedisAddress
 
@@ -172,6 +173,10 @@ class _TracedStore:
 
     async def close(self) -> None:
         await self._store.close()
+
+    def at_once(self, _: Sequence[bytes], __: Waiter) -> bool:
+        """A span has to end."""
+        return False
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes]) -> list[Any]:
         attributes = {**self._attributes, "db.operation.batch.size": len(commands)}

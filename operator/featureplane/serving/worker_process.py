@@ -26,6 +26,7 @@ from featureplane.serving.counting import Counts
 from featureplane.serving.http.app import App, Parts, Writes
 from featureplane.serving.http.elsewhere import FeastApp
 from featureplane.serving.http.feast_answers import Secrets
+from featureplane.serving.http.lane import Lane
 from featureplane.serving.http.server import serve
 from featureplane.serving.metrics_files import FOLDER
 from featureplane.serving.page.files import page_routes
@@ -89,7 +90,11 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     traces = _traces() if settings.traces else None
     traced = traces.store(store, settings.redis) if traces else store
     reader = OnlineReader(lambda: followed.catalogue, traced, keeps_expired=request["keeps_expired"])
-    meter = Meter(lambda: state_of(followed, following, store, app.in_progress))
+    meter = Meter(lambda: state_of(followed, following, store, in_progress()))
+
+    def in_progress() -> int:
+        return app.in_progress + (lane.in_progress if lane else 0)
+
     about = About(request["project"], request["workers"], request["started"], Path(request["metrics"]))
     feast = FeastApp(request["feast_socket"], Secrets(settings.postgres, settings.redis))
     # Rows have a link of their own: a large batch is not in the way of who reads.
@@ -106,10 +111,12 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
         writes=_writes(writer, feast, meter) if writer is not None else None,
     )
     app = App(parts)
+    # Who has to say who he is, or is followed by a trace, takes the way of all others.
+    lane = Lane(reader, meter) if access is None and traces is None else None
     metering = asyncio.create_task(meter.run())
     grpc = await _grpc(request["grpc"], parts, certificate, traces, writer) if request["grpc"] else None
     try:
-        await serve(traces.app(app) if traces else app, claimed, certificate, grpc)
+        await serve(traces.app(app) if traces else app, claimed, certificate, grpc, lane)
     finally:
         metering.cancel()
         meter.flush()

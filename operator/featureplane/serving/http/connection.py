@@ -5,16 +5,23 @@ Times are looked at about once a second for all connections together (`look`, se
 would cost more than the rest of this.
 """
 
+import asyncio
 from collections.abc import Sized
+from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import orjson
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from featureplane.serving.counting import ONLINE_FEATURES
 from featureplane.serving.http.asgi import Receive, Scope, Send
+from featureplane.serving.http.cycle import Cycle
+from featureplane.serving.http.lane import MOST_BYTES as MOST_IN_THE_LANE
+from featureplane.serving.http.lane import Lane
 from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
 from featureplane.serving.reading.refusals import Refused
 
@@ -34,22 +41,33 @@ MOST_AROUND_A_BODY = 8 << 20
 MOST_AHEAD = 2_000
 # Requests of one piece that wish for another protocol: each is parsed twice, with all that follows it.
 _MOST_WISHES = 16
+# Paths of requests are few, but for those that somebody makes up.
+_MOST_OF_A_KEPT_URL = 128
 _OF_UPGRADES = {b"connection", b"upgrade", b"http2-settings"}
 
 
 class State(ServerState):
-    """What the connections of a server share: whether it is about to end, and how much of all answers was not read."""
+    """What the connections of a server share: whether it is about to end, and how much of all answers was not read.
+
+    Without a `lane` every request goes to the application.
+    """
 
     is_draining = False
     unread = 0
+    lane: Lane | None = None
 
 
 class Connection(HttpToolsProtocol):
     """See the module."""
 
     server_state: State
+    cycle: Cycle
     # When the request that is coming in began to; None while none is.
     _began: float | None = None
+    # Since when all that was asked is answered, and nothing came; None where that is not so.
+    _idle_since: float | None = None
+    # Whether its application waits for its body, which may be one for the lane.
+    _may_take_the_lane = False
     # Whether its head is not whole, and what came of it after its first piece without its body.
     _is_in_head = False
     _around = 0
@@ -67,10 +85,12 @@ class Connection(HttpToolsProtocol):
             self._refuse(503, "this server has as many connections as it takes")
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         # What is found to be of a body, or of a request that begins here, is taken away again.
         self._around += len(data)
         self._parse(data)
+        if self._may_take_the_lane and _length_of(self.headers) > MOST_IN_THE_LANE:
+            self._leave_the_lane()
         if self._around <= MOST_OF_A_HEAD or self.transport.is_closing():
             return
         if self._is_in_head:
@@ -105,11 +125,60 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= MOST_AHEAD:
             self.transport.abort()
         elif not self.parser.should_upgrade():
-            super().on_headers_complete()
+            self._begin_cycle()
+
+    def _begin_cycle(self) -> None:
+        """As uvicorn does, which parses the path of each request anew."""
+        version = self.parser.get_http_version()
+        scope: Any = self.scope
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        split = _few_split if len(self.url) <= _MOST_OF_A_KEPT_URL else _split
+        scope["path"], scope["raw_path"], scope["query_string"] = split(self.url)
+        ahead = self.cycle
+        self.cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if ahead is None or ahead.response_complete:
+            is_simple = scope["path"] == ONLINE_FEATURES and scope["method"] == "POST" and not self.expect_100_continue
+            self._may_take_the_lane = is_simple and self.server_state.lane is not None
+            if not self._may_take_the_lane:
+                self._start(self.cycle)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """As uvicorn does, which has a timer for the end of each wait for another request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._began is None:
+            self._idle_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._around -= len(body)
-        super().on_body(body)
+        if self.parser.should_upgrade() or self.cycle.response_complete:
+            return
+        self.cycle.take(body)
+        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
+        if self._may_take_the_lane and len(self.cycle.body) > MOST_IN_THE_LANE:
+            self._leave_the_lane()
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -119,6 +188,21 @@ class Connection(HttpToolsProtocol):
         self._around = 0
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
+        if self._may_take_the_lane:
+            self._may_take_the_lane = False
+            self._take_the_lane()
+
+    def _take_the_lane(self) -> None:
+        lane, is_busy = self.server_state.lane, self.server_state.unread > MOST_UNREAD
+        if lane is None or is_busy or not lane.take(self.cycle, self._start):
+            self._start(self.cycle)
+
+    def _leave_the_lane(self) -> None:
+        self._may_take_the_lane = False
+        self._start(self.cycle)
+
+    def _start(self, cycle: Cycle) -> None:
+        self._start_asgi_task(cycle, self.app)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own says bool or None
         """Whether to keep what is left of the connection: who has said all he wants to may still be listening."""
@@ -161,9 +245,12 @@ class Connection(HttpToolsProtocol):
         elif self._is_answering:
             # What the client sends meanwhile may wait, and so may he.
             self._began = now if self._began is not None else None
+        elif self._idle_since is not None:
+            if now - self._idle_since > self.timeout_keep_alive:
+                self.transport.close()
         elif self._began is None:
-            # It ends when uvicorn's timer does, which some bytes before a request stop.
-            self._began = now if self.timeout_keep_alive_task is None else None
+            # Something came, and no request began with it.
+            self._began = now
         elif now - self._began > REQUEST_SECONDS:
             if self.cycle is not None and self.cycle.response_started and self.cycle.more_body:
                 self.transport.abort()  # the rest of a body that was refused
@@ -184,8 +271,9 @@ class Connection(HttpToolsProtocol):
         self._unread = unread
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        chosen: Any = _busy if self.server_state.unread > MOST_UNREAD else app
-        super()._start_asgi_task(cycle, chosen)
+        task = self.loop.create_task(cycle.run_asgi(_busy if self.server_state.unread > MOST_UNREAD else app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _refuse(self, status: int, message: str) -> None:
         """Answer without an application, and close."""
@@ -208,6 +296,21 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self._ahead:
             super().resume_reading()
+
+
+def _length_of(headers: list[tuple[bytes, bytes]]) -> int:
+    """What a head says of its body; the parser has refused what is no number."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
+
+
+def _split(url: bytes) -> tuple[str, bytes, bytes]:
+    """The path, the path as it was sent, and the query. Raises HttpParserInvalidURLError."""
+    parsed = httptools.parse_url(url)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
+_few_split = lru_cache(256)(_split)
 
 
 async def _busy(_: Scope, __: Receive, send: Send) -> None:

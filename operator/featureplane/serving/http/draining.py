@@ -11,6 +11,7 @@ import uvicorn
 
 from featureplane.serving.child import PARENT_ENDED
 from featureplane.serving.http.connection import Connection, State
+from featureplane.serving.http.lane import Lane
 from featureplane.serving.turning_away import take_no_more
 
 # Seconds for clients to learn with an answer that they need another connection; those that ask for nothing in this time
@@ -26,9 +27,10 @@ _TICKS = 10
 class DrainingServer(uvicorn.Server):
     """See the module; its `config` has `http=Connection`."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, lane: Lane | None = None) -> None:
         super().__init__(config)
         self.server_state: State = State()
+        self.server_state.lane = lane
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s, says uvicorn."""

@@ -15,7 +15,7 @@ import hiredis
 
 from featureplane.online.slots import SLOTS, hashed
 from featureplane.serving.reading.line import Away, Line
-from featureplane.serving.reading.link import CONNECT_SECONDS, LinkLost, command
+from featureplane.serving.reading.link import CONNECT_SECONDS, LinkLost, Waiter, command
 from featureplane.serving.reading.outages import why_not_connected, why_refused
 from featureplane.serving.reading.store import dial, raise_outage
 from featureplane.settings import RedisAddress
@@ -59,6 +59,10 @@ class ClusterStore:
     @property
     def is_away(self) -> str:
         return self._why or next((line.is_away for line in self._lines.values() if line.is_away), "")
+
+    def at_once(self, _: Sequence[bytes], __: Waiter) -> bool:
+        """Replies of several nodes have to be waited for."""
+        return False
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes]) -> list[Any]:
         replies: list[Any] = [None] * len(keys)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from featureplane.serving.reading.link import CONNECT_SECONDS, Link, LinkLost
+from featureplane.serving.reading.link import CONNECT_SECONDS, Link, LinkLost, Waiter
 from featureplane.serving.reading.outages import why_not_connected
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,8 @@ _AT_ONCE = 1_000
 MOST_UNDER_WAY = 16 << 20
 _KEPT = 4 << 20
 _SMALL = 64 << 10
+# What is on the link when small ones have to queue with all others.
+_MOST_AT_ONCE = 8 << 20
 
 Connect = Callable[[], Awaitable[Link]]
 
@@ -83,11 +85,24 @@ class Line:
             raise Away("too many rows are read from it at the moment")
         self._under_way += size
         try:
-            return await self._ask(link, commands, each)
+            if len(commands) <= _AT_ONCE:
+                return await link.ask(b"".join(commands), each * len(commands))
+            return await self._ask_in_parts(link, commands, each)
         except LinkLost as error:
             raise Away(str(error)) from None
         finally:
             self._under_way -= size
+
+    def at_once(self, commands: Sequence[bytes], waiter: Waiter) -> bool:
+        """Ask for the reply to each command where the link is there, and has room; False if not."""
+        link = self._link
+        if link is None or link.is_lost or link.unanswered > _MOST_AT_ONCE:
+            return False
+        asked = b"".join(commands)
+        if len(asked) > _SMALL:
+            return False
+        link.ask_for(waiter, asked, len(commands))
+        return True
 
     @property
     def is_away(self) -> str:
@@ -95,9 +110,7 @@ class Line:
         return self._why if self._link is None or self._link.is_lost else ""
 
     @staticmethod
-    async def _ask(link: Link, commands: Sequence[bytes], each: int) -> list[Any]:
-        if len(commands) <= _AT_ONCE:
-            return await link.ask(b"".join(commands), each * len(commands))
+    async def _ask_in_parts(link: Link, commands: Sequence[bytes], each: int) -> list[Any]:
         replies: list[Any] = []
         for start in range(0, len(commands), _AT_ONCE):
             some = commands[start : start + _AT_ONCE]

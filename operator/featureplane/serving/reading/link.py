@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -26,6 +26,18 @@ class LinkLost(Exception):
     """The connection ended, or answered what is no answer; nothing that was asked on it is known."""
 
 
+class Waiter(Protocol):
+    """Who waits for replies: a future, or something that is told at once."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, replies: list[Any], /) -> None: ...
+
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class Link(asyncio.Protocol):
     """Made by `open_link`. Every method is for the loop's thread.
 
@@ -38,8 +50,11 @@ class Link(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._reader = hiredis.Reader()
         self._gets = self._reader.gets
-        # For each request its future, the number of its replies, those that came, and until when all must have come.
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, list[Any], float]] = deque()
+        # For each request who waits for it, the number of its replies, those that came, until when all must have come,
+        # and how long it is.
+        self._waiting: deque[tuple[Waiter, int, list[Any], float, int]] = deque()
+        # Bytes of all that wait for replies.
+        self.unanswered = 0
         self._transport: asyncio.Transport | None = None
         # Silence is counted in looks at it: a loop that was busy for a second has not waited for a second.
         self._most_silent = max(round(patience / _LOOK_SECONDS), 1)
@@ -52,13 +67,19 @@ class Link(asyncio.Protocol):
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.is_lost or self._transport is None:
             future.set_exception(LinkLost("the connection ended"))
-            return future
-        self._waiting.append((future, count, [], self._loop.time() + LONGEST_SECONDS))
+        else:
+            self.ask_for(future, commands, count)
+        return future
+
+    def ask_for(self, waiter: Waiter, commands: bytes, count: int) -> None:
+        """As `ask` does, of a link that is not lost."""
+        size = len(commands)
+        self.unanswered += size
+        self._waiting.append((waiter, count, [], self._loop.time() + LONGEST_SECONDS, size))
         if self._watch is None:
             self._silent = 0
             self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
-        self._transport.write(commands)
-        return future
+        cast(asyncio.Transport, self._transport).write(commands)
 
     def close(self) -> None:
         """Drop the connection, and with it what waits on it."""
@@ -75,9 +96,9 @@ class Link(asyncio.Protocol):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        for future, *_ in waiting:
-            if not future.done():
-                future.set_exception(LinkLost(why))
+        for waiter, *_ in waiting:
+            if not waiter.done():
+                waiter.set_exception(LinkLost(why))
         if self.on_lost is not None:
             self.on_lost(why)
 
@@ -102,15 +123,16 @@ class Link(asyncio.Protocol):
         gets, waiting = self._gets, self._waiting
         try:
             while waiting:
-                future, count, replies, _ = waiting[0]
+                waiter, count, replies, _, size = waiting[0]
                 while len(replies) < count:
                     reply = gets()
                     if reply is False:
                         return
                     replies.append(reply)
                 waiting.popleft()
-                if not future.done():  # its request gave up, or its client went away
-                    future.set_result(replies)
+                self.unanswered -= size
+                if not waiter.done():  # its request gave up, or its client went away
+                    waiter.set_result(replies)
         except hiredis.ProtocolError:
             self._lose("it sent what is no answer")
             return

@@ -1,12 +1,13 @@
 """Online features of a request: planned, read in one round trip, and laid out in columns."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter, time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from featureplane.serving.catalogue.served import DUMMY_KEY, Catalogue
 from featureplane.serving.reading.answer import Columns, Entities, columns_of, entities_of
+from featureplane.serving.reading.link import Waiter
 from featureplane.serving.reading.plan import Plan, plan_features, plan_service
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.request import Request
@@ -29,6 +30,15 @@ class Answer(NamedTuple):
     read_seconds: float
 
 
+class Asked(NamedTuple):
+    """What Redis is asked for a request."""
+
+    plan: Plan
+    entities: Entities
+    keys: list[bytes]
+    commands: list[bytes]
+
+
 class OnlineReader:
     """Reads for one project. `catalogue` gives what is registered by now."""
 
@@ -49,27 +59,40 @@ class OnlineReader:
 
     async def read(self, request: Request) -> Answer:
         """Raises Refused, ForFeast, Away, Undecodable."""
+        asked = self.plan(request)
+        begun = perf_counter()
+        replies = await self._store.read(asked.keys, asked.commands) if asked.commands else []
+        return self.found(asked, replies, perf_counter() - begun)
+
+    def at_once(self, asked: Asked, waiter: Waiter) -> bool:
+        """Whether it was asked without waiting for anything; the waiter then hears Redis' replies, errors and all."""
+        return bool(asked.commands) and self._store.at_once(asked.commands, waiter)
+
+    def plan(self, request: Request) -> Asked:
+        """Raises Refused, ForFeast."""
         plan = self._plan(request)
         entities = entities_of(plan, request.entities)
-        if entities.rows > self._most_rows:
-            raise Refused(f"{entities.rows} entity rows are too many for one request; ask for {self._most_rows}", 413)
-        if entities.rows * (width := sum(len(read.fields) for read in plan.reads)) > MOST_VALUES:
-            text = f"{entities.rows} entity rows of {width} features are too many values for one request"
-            raise Refused(f"{text}; ask for {MOST_VALUES // width} rows, or for fewer features", 413)
-        columns = {**entities.columns, DUMMY_KEY: ("",) * entities.rows}
+        rows = entities.rows
+        if rows > self._most_rows:
+            raise Refused(f"{rows} entity rows are too many for one request; ask for {self._most_rows}", 413)
+        if rows * plan.width > MOST_VALUES:
+            text = f"{rows} entity rows of {plan.width} features are too many values for one request"
+            raise Refused(f"{text}; ask for {MOST_VALUES // plan.width} rows, or for fewer features", 413)
+        columns = {**entities.columns, DUMMY_KEY: ("",) * rows}
         keys: list[bytes] = []
         commands: list[bytes] = []
         for read in plan.reads:
             its = read.rows(columns)
             keys += its
             commands += read.commands(its)
-        asked = perf_counter()
-        replies = await self._store.read(keys, commands) if commands else []
-        read_seconds = perf_counter() - asked
-        rows = entities.rows
+        return Asked(plan, entities, keys, commands)
+
+    def found(self, asked: Asked, replies: Sequence[Any], read_seconds: float) -> Answer:
+        """The answer, by what Redis replied. Raises Undecodable."""
+        plan, rows = asked.plan, asked.entities.rows
         shares = [replies[index * rows : (index + 1) * rows] for index in range(len(plan.reads))]
         found = columns_of(plan, shares, time(), keeps_expired=self._keeps_expired)
-        return Answer(plan, entities, found, read_seconds)
+        return Answer(plan, asked.entities, found, read_seconds)
 
     def _plan(self, request: Request) -> Plan:
         catalogue = self._catalogue()

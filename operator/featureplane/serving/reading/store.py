@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import hiredis
 
 from featureplane.serving.reading.line import Away, Line
-from featureplane.serving.reading.link import Link, open_link
+from featureplane.serving.reading.link import Link, Waiter, open_link
 from featureplane.serving.reading.outages import outage
 from featureplane.settings import RedisAddress
 
@@ -24,6 +24,10 @@ class Store(Protocol):
 
     async def read(self, keys: Sequence[bytes], commands: Sequence[bytes]) -> list[Any]:
         """The reply to each command, which is about the key at its place. Raises Away."""
+        ...
+
+    def at_once(self, commands: Sequence[bytes], waiter: Waiter) -> bool:
+        """Whether it was asked for the reply to each command, errors and all, without a wait for anything."""
         ...
 
     @property
@@ -68,6 +72,9 @@ class SingleStore:
         if hiredis.ReplyError in set(map(type, replies)):
             raise_outage(self._line, replies)
         return replies
+
+    def at_once(self, commands: Sequence[bytes], waiter: Waiter) -> bool:
+        return self._line.at_once(commands, waiter)
 
     async def ask_all(self, commands: Sequence[bytes]) -> list[list[Any]]:
         return [await self._line.ask(commands)]
