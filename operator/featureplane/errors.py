@@ -17,7 +17,7 @@
     ├── ClusterError            the Kubernetes API refused a request
     │   └── ClusterUnavailable  it does not answer, or asks to come back later; retried
     ├── ChildDied               a child process ended without an answer; retried
-    └── LocalStoreError         an embedded PostgreSQL or Redis did not start
+    └── LocalStoreError         an embedded PostgreSQL or Redis did not start, or ended by itself
 
 `retriable` says whether the same call may succeed later with nothing changed. No message holds a secret: addresses are
 shown without password, see `settings`.
@@ -143,4 +143,4 @@ class ChildDied(FeatureplaneError):
 
 
 class LocalStoreError(FeatureplaneError):
-    """An embedded store did not start; the message holds the last lines of its log."""
+    """An embedded store did not start, or ended by itself; the message holds the last lines of its log."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from featureplane.errors import FeatureplaneError
+from featureplane.errors import FeatureplaneError, LocalStoreError
 from featureplane.local import files, loop
 from featureplane.model.feast_project import Schedule
 from featureplane.settings import PostgresAddress, RedisAddress, Stores
@@ -28,6 +28,10 @@ def clock(monkeypatch):
 
 def watched(folder):
     return loop.WatchedFiles(lambda: folder.glob("*.yaml"))
+
+
+def stay():
+    """Stores that do."""
 
 
 def settle(files):
@@ -94,15 +98,24 @@ def test_a_folder_that_goes_and_comes_back_is_still_watched(tmp_path):
     assert settle(found) == [False, True]
 
 
+def test_files_that_are_read_again_are_told_from_changed_ones(tmp_path):
+    (tmp_path / "a.yaml").write_text("1")
+    found = watched(tmp_path)
+    found.read_again()
+    assert (found.changed(), found.is_again, found.changed()) == (True, True, False)
+    (tmp_path / "a.yaml").write_text("22")
+    assert (settle(found), found.is_again) == ([False, True], False)
+
+
 def test_a_changed_file_is_an_event(tmp_path, clock):
-    found = loop.events(watched(tmp_path), dict, RUNNING)
+    found = loop.events(watched(tmp_path), dict, RUNNING, stay)
     (tmp_path / "a.yaml").write_text("1")
     assert next(found) == loop.Event()
 
 
 def test_a_schedule_is_an_event_each_time_it_is_due_and_once_after_a_long_sleep(tmp_path, clock):
     stop = threading.Event()
-    events = loop.events(watched(tmp_path), Schedules(clock, stop), RUNNING, stop)
+    events = loop.events(watched(tmp_path), Schedules(clock, stop), RUNNING, stay, stop)
     assert [(event.schedule, clock.now.strftime("%H:%M")) for event in events] == [
         ("hourly", "10:05"),
         ("hourly", "11:05"),
@@ -139,7 +152,15 @@ def test_a_schedule_that_changes_or_comes_later_is_heeded(clock):
 
 def test_a_server_that_ends_by_itself_is_the_end(tmp_path, clock):
     with pytest.raises(FeatureplaneError, match="the server ended by itself; start featureplane up again"):
-        next(loop.events(watched(tmp_path), dict, ENDED))
+        next(loop.events(watched(tmp_path), dict, ENDED, stay))
+
+
+def test_stores_that_end_are_the_end(tmp_path, clock):
+    def must_stay():
+        raise LocalStoreError("Redis ended")
+
+    with pytest.raises(LocalStoreError, match="Redis ended"):
+        next(loop.events(watched(tmp_path), dict, RUNNING, must_stay))
 
 
 def test_the_environment_file_is_for_its_owner_and_for_a_shell(tmp_path):

@@ -1,6 +1,8 @@
 """`featureplane up`: it comes up, follows the files, keeps serving whatever they hold, and leaves nothing behind."""
 
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cli.commands import Place, until
+from cli.commands import PATIENCE, Place, until
 from featureplane.cli.inputs import read_inputs
 from featureplane.local import record
 from featureplane.registry.writer import Writer
@@ -193,4 +195,34 @@ def test_killed_without_warning_it_leaves_nothing_running_and_what_it_did_stays(
         place.wait_until_nothing_runs()
     ran = place("plan", "files", "--prune")
     assert (ran.status, ran.out) == (0, "feast: nothing to change\n")
+    place.wait_until_nothing_runs()
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "pid_file", "log"),
+    [
+        ("up", "Redis", "redis/redis.pid", "redis.log"),
+        ("serve", "PostgreSQL", "postgres/postmaster.pid", "postgres.log"),
+    ],
+)
+def test_an_embedded_store_that_ends_ends_the_command_which_says_so(place, command, name, pid_file, log):
+    stores = place.state / "stores"
+    with place.running(command, "files", "--port", "0") as running:
+        running.said("serving feast at ")
+        os.kill(int((stores / pid_file).read_text().split()[0]), signal.SIGKILL)
+        assert running.said(f"{name} in ").endswith(
+            f" ended on its own with code -9; the end of {stores.resolve() / log}:"
+        )
+        assert running.process.wait(PATIENCE) == 2
+    place.wait_until_nothing_runs()
+
+
+def test_a_command_that_shares_stores_ends_with_them(place):
+    with place.running("up", "files", "--port", "0") as owner:
+        owner.said("serving feast at ")
+        with place.running("serve", "files", "--port", "0") as guest:
+            guest.said("serving feast at ")
+            owner.interrupt()
+            guest.said("the embedded PostgreSQL and Redis in ")
+            assert guest.process.wait(PATIENCE) == 2
     place.wait_until_nothing_runs()

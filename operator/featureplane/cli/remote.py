@@ -50,4 +50,4 @@ def _serve(kind: Kind, paths: Paths, host: str, port: int, project: str | None, 
         spec = workspace.declarations.project
         with remote(kind, spec, stores, workspace.repo_path, (host, port), sys.stderr) as server:
             say(f"serving the {kind} store of {workspace.feast_project} at {server.address}")
-            stay(server)
+            stay(server, workspace.settings, stores)

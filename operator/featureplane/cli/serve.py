@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from featureplane.cli.workspace import (
     ProjectName,
     Workspace,
     make_state_dir,
+    must_stay,
     open_stores,
     open_workspace,
     registered,
@@ -73,7 +75,7 @@ KeyFile = Annotated[
 ]
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8080
-
+_LOOK_SECONDS = 0.2
 
 Files = Annotated[
     list[str] | None,
@@ -143,7 +145,7 @@ def serve(
         with announced(workspace, stores, where) as server:
             server.wait_until_ready()
             say(f"serving {workspace.feast_project} at {server}; Ctrl-C ends it", "green")
-            stay(server)
+            stay(server, workspace.settings, stores)
         say("stopped")
 
 
@@ -157,18 +159,24 @@ def _serve_as_a_pod(workspace: Workspace, where: Where, *, is_versioned: bool = 
         with serving(project, stores, workspace.repo_path, where, sys.stderr, is_versioned=is_versioned) as server:
             server.wait_until_ready(math.inf)
             say(f"serving {workspace.feast_project} at {server}")
-            stay(server)
+            stay(server, workspace.settings, stores)
 
 
 class Waitable(Protocol):
     """A server of any kind."""
 
+    @property
+    def is_running(self) -> bool: ...
+
     def wait(self) -> int: ...
 
 
-def stay(server: Waitable) -> None:
-    """Return at Ctrl-C; raises FeatureplaneError when the server ends before."""
+def stay(server: Waitable, settings: Settings, stores: Stores) -> None:
+    """Return at Ctrl-C; raises FeatureplaneError when the server or an embedded store ends before."""
     with suppress(KeyboardInterrupt):
+        while server.is_running:
+            must_stay(settings, stores)
+            time.sleep(_LOOK_SECONDS)
         raise FeatureplaneError(f"the server ended by itself (exit status {server.wait()})")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from featureplane.cli.workspace import (
     Workspace,
     definitions,
     must_answer,
+    must_stay,
     open_stores,
     open_workspace,
     registered,
@@ -74,7 +76,9 @@ def up(
             say(f"serving {workspace.feast_project} at {server.url}; Ctrl-C ends it", "green")
             state = workspace.settings.state_dir
             say(f"for Feast's own CLI and SDK: . {state / 'env'} && cd {state / 'feature_repo'}")
-            for event in loop.events(files, keeper.schedules if schedules else dict, server):
+            schedules_now = keeper.schedules if schedules else dict
+            stay = partial(must_stay, workspace.settings, stores)
+            for event in loop.events(files, schedules_now, server, stay):
                 _handle(event, keeper, files, lambda: open_workspace(paths, project, data_root))
         except KeyboardInterrupt:
             say("stopping")
@@ -177,7 +181,7 @@ def _handle(event: loop.Event, keeper: Keeper, files: loop.WatchedFiles, read: C
     time = loop.now().astimezone().strftime("%H:%M:%S")
     try:
         if event.schedule is None:
-            say(f"{time} the files changed", "bold")
+            say(f"{time} {'trying again' if files.is_again else 'the files changed'}", "bold")
             keeper.reread(read())
             keeper.reconcile()
         else:

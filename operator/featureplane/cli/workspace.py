@@ -11,7 +11,7 @@ import typer
 
 from featureplane.cli.inputs import read_inputs
 from featureplane.errors import FeatureplaneError, InputError, Problem
-from featureplane.local.stores import embedded_stores
+from featureplane.local.stores import embedded_stores, must_run
 from featureplane.materialization import sources
 from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
 from featureplane.registry import catalogue
@@ -134,8 +134,18 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
         yield Stores(settings.postgres, settings.redis)
         return
     make_state_dir(settings)
-    with embedded_stores(settings.state_dir / "stores", search_path=settings.search_path) as stores:
+    with embedded_stores(_stores_folder(settings), search_path=settings.search_path) as stores:
         yield Stores(stores.postgres.with_database(_LOCAL_DATABASE), stores.redis)
+
+
+def must_stay(settings: Settings, stores: Stores) -> None:
+    """Raise LocalStoreError where the stores are embedded ones that have ended. Others come back by themselves."""
+    if settings.stores != "environment":
+        must_run(_stores_folder(settings), stores)
+
+
+def _stores_folder(settings: Settings) -> Path:
+    return settings.state_dir / "stores"
 
 
 def make_state_dir(settings: Settings) -> None:

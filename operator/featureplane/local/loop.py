@@ -16,6 +16,9 @@ from featureplane.model.feast_project import Schedule
 from featureplane.settings import Stores
 
 _TICK_SECONDS = 0.4
+_Stamps = dict[Path, tuple[int, int, int]]
+# Of files that nobody has read.
+_NEVER: _Stamps = {Path(): (0, 0, 0)}
 
 
 class Running(Protocol):
@@ -41,26 +44,28 @@ class WatchedFiles:
 
     Their times, sizes and numbers are looked at again and again. Notifications of the kernel would be lost when an
     editor puts a new file in the old one's place or a folder is made anew, and do not come from every file system.
+    What `changed` last found `is_again` where it was said to `read_again`.
     """
 
     def __init__(self, find: Callable[[], Iterable[Path]]) -> None:
         self._find = find
         self._read = self._last = self._stamps()
+        self.is_again = False
 
     def changed(self) -> bool:
         """Whether they differ from when they were last read and stand still: half a file is nothing to read."""
         before, self._last = self._last, self._stamps()
         if self._last == self._read or self._last != before:
             return False
-        self._read = self._last
+        self.is_again, self._read = self._read == _NEVER, self._last
         return True
 
     def read_again(self) -> None:
         """Take the files for changed: what they said could not be carried out."""
-        self._read = {}
+        self._read = _NEVER
 
-    def _stamps(self) -> dict[Path, tuple[int, int, int]]:
-        stamps = {}
+    def _stamps(self) -> _Stamps:
+        stamps: _Stamps = {}
         for file in self._find():
             with suppress(OSError):
                 status = file.stat()
@@ -72,11 +77,12 @@ def events(
     files: WatchedFiles,
     schedules: Callable[[], Mapping[str, Schedule]],
     server: Running,
+    must_stay: Callable[[], None],
     stop: threading.Event | None = None,
 ) -> Iterator[Event]:
     """Wait, and yield what is to be done, until `stop` is set. `schedules` are asked for each time: they may change.
 
-    Raises FeatureplaneError when the server ends by itself.
+    Raises FeatureplaneError when the server ends by itself, and what `must_stay` raises.
     """
     stop = stop or threading.Event()
     clocks: dict[str, tuple[Schedule, datetime]] = {}
@@ -84,6 +90,7 @@ def events(
     while not stop.wait(_TICK_SECONDS):
         if not server.is_running:
             raise FeatureplaneError("the server ended by itself; start featureplane up again")
+        must_stay()
         if files.changed():
             yield Event()
         for name in due_schedules(schedules(), clocks):

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from featureplane.errors import LocalStoreError
+from featureplane.errors import LocalStoreError, StoreUnavailable
 from featureplane.local import guardian, postgres_server, record, redis_server
 from featureplane.local.supervisor import tail
 from featureplane.settings import Stores, child_environment
@@ -66,6 +66,17 @@ def embedded_stores(folder: Path | None = None, *, search_path: str = os.defpath
     finally:
         if folder is None and os.getpid() == process:
             shutil.rmtree(place, ignore_errors=True)  # the guardian did this already, unless it was killed
+
+
+def must_run(folder: Path, stores: Stores) -> None:
+    """Raise LocalStoreError where these stores of `folder` have ended, whoever had started them.
+
+    Raised within the block of `embedded_stores` by which they were started, it becomes the error that says how.
+    """
+    found = record.read_live(folder / guardian.RECORD)
+    # Each start has a new password for Redis; the database is for the caller to choose.
+    if found is None or found.redis != stores.redis:
+        raise LocalStoreError(f"the embedded PostgreSQL and Redis in {folder} have ended; start this command again")
 
 
 def _make_folder(folder: Path | None) -> Path:
@@ -113,7 +124,16 @@ def _guarded(folder: Path, lock: int, *, keep: bool, search_path: str) -> Iterat
     finally:
         os.close(lock)
     try:
-        yield _read_answer(process, folder / LOG)
+        stores = _read_answer(process, folder / LOG)
+    except BaseException:
+        _end_guardian(process, owner)
+        raise
+    try:
+        yield stores
+    except (StoreUnavailable, LocalStoreError):
+        if failure := _end_guardian(process, owner):  # then that is why
+            record.decode(failure)  # raises
+        raise
     except BaseException:
         _end_guardian(process, owner)
         raise

@@ -31,6 +31,10 @@ class RemoteServer:
     address: str
     _process: ServerProcess = field(repr=False)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_running
+
     def wait(self) -> int:
         """Wait for the process to end and return its exit status."""
         return self._process.wait()
