@@ -229,12 +229,15 @@ def test_a_view_that_is_disabled_says_so(served: Served) -> None:
     assert "is disabled" in answer.json()["message"]
 
 
-def test_a_version_is_refused_as_feast_refuses_it_where_versions_are_not_enabled(served: Served) -> None:
-    body = {"features": ["drivers@v1:trips"], "entities": {"driver_id": [1]}}
-    ours, feast = (client.post("/get-online-features", json=body) for client in (served.of_repo, served.feast))
-    assert ours.status_code == feast.status_code == 500
-    assert ours.json() == feast.json()
-    assert "online versioning is disabled" in ours.text
+@pytest.mark.parametrize("features", [["drivers@v1:trips"], ["doubled:doubled", "drivers@v1:trips"]], ids=str)
+def test_a_version_is_refused_at_once_where_versions_are_not_enabled(served: Served, features: list[str]) -> None:
+    """By the server that may not start Feast's own app as well."""
+    body = {"features": features, "entities": {"driver_id": [1]}}
+    assert served.feast.post("/get-online-features", json=body).status_code == 500
+    for ours in (served.of_repo, served.named):
+        answer = ours.post("/get-online-features", json=body)
+        assert answer.status_code == 422
+        assert "versions are not served here; write drivers:trips for the newest" in answer.json()["message"]
 
 
 def test_of_a_key_under_two_names_the_one_that_the_service_gives_it_counts(served: Served) -> None:

@@ -131,3 +131,9 @@ def test_what_does_not_exist_is_not_found(stubs: Stubs) -> None:
         with pytest.raises(grpc.RpcError, match="no_such does not exist in project feast") as failed:
             stubs.feature_server.GetOnlineFeatures(message({**wanted, "entities": {"driver_id": [1]}}))
         assert failed.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_version_is_refused_where_versions_are_not_enabled(stubs: Stubs) -> None:
+    with pytest.raises(grpc.RpcError, match="versions are not served here; write by_day:rain") as failed:
+        stubs.feature_server.GetOnlineFeatures(message({"features": ["by_day@v1:rain"], "entities": {"day": [0]}}))
+    assert failed.value.code() == grpc.StatusCode.INVALID_ARGUMENT

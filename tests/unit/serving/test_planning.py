@@ -2,6 +2,7 @@
 
 import asyncio
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from featureplane.serving.catalogue.served import Catalogue, ServedView
 from featureplane.serving.reading.answer import entities_of
 from featureplane.serving.reading.plan import plan_features
 from featureplane.serving.reading.reader import OnlineReader
-from featureplane.serving.reading.refusals import Refused
+from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.request import Request
 from featureplane.serving.reading.values import decode, numbers_of
 
@@ -36,6 +37,28 @@ def test_one_join_key_of_two_types_is_refused_with_both() -> None:
     with pytest.raises(Refused, match="driver_id is String in names and Int64 in another view") as refused:
         plan_features(CATALOGUE, ("trips:count", "names:name"), full_names=False)
     assert refused.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("reference", "status", "said"),
+    [
+        ("trips@v1:count", 422, "write trips:count for the newest"),
+        ("trips@V12", 422, "write trips for the newest"),
+        ("unheard@v1:count", 422, "write unheard:count"),
+        ("trips@first:count", 404, "view trips@first does not exist"),
+    ],
+)
+def test_a_version_is_refused_where_none_are_kept(reference: str, status: int, said: str) -> None:
+    others = replace(CATALOGUE, left_to_feast=frozenset({("view", "doubled")}))
+    with pytest.raises(Refused, match=said) as refused:
+        plan_features(others, ("trips:count", reference, "doubled:count"), full_names=False)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize("reference", ["trips@v1:count", "trips@first:count"])
+def test_a_version_is_for_feast_where_they_are_kept(reference: str) -> None:
+    with pytest.raises(ForFeast):
+        plan_features(replace(CATALOGUE, is_versioned=True), (reference,), full_names=False)
 
 
 def test_an_entity_and_its_join_key_are_two_names_for_one_thing() -> None:

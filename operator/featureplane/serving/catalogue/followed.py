@@ -44,7 +44,7 @@ class Followed:
         is_versioned: bool = False,
         minds_permissions: bool = False,
     ) -> None:
-        self.catalogue = Catalogue(project)
+        self.catalogue = Catalogue(project, is_versioned=is_versioned)
         self._minds_permissions = minds_permissions
         self._address = address
         self._engine = engine_for(address, "featureplane-server")
@@ -159,6 +159,7 @@ class Followed:
             frozenset(left),
             self.catalogue.restricted,
             Writing() if self._writing is None else self._what_is_written(self._writing),
+            self.catalogue.is_versioned,
         )
 
     def _what_is_written(self, writing: "FollowedWriting") -> Writing:

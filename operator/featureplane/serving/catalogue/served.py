@@ -54,7 +54,7 @@ class Catalogue:
     """All of a project. `left_to_feast` are names of views and services that only Feast's server can answer for.
 
     Where the project is `restricted`, Feast's Permissions say who may read what, and its server answers for all.
-    `writing` is empty where the server takes no writes.
+    `writing` is empty where the server takes no writes. Versions may be asked for where it `is_versioned`.
     """
 
     project: str
@@ -65,6 +65,7 @@ class Catalogue:
     left_to_feast: frozenset[tuple[str, str]] = frozenset()
     restricted: bool = False
     writing: Writing = field(default_factory=Writing)
+    is_versioned: bool = False
 
 
 def view_of(message: Any, *, is_versioned: bool = False) -> ServedView | None:

@@ -3,6 +3,7 @@
 Reads of the same entities go together: one HMGET for each entity row, whatever the number of views.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,8 @@ from featureplane.serving.reading.refusals import ForFeast, Refused, no_service,
 
 # What may follow a view's name and an @ without another version than the newest.
 _LATEST = {"", "latest"}
+# As Feast reads a version (feast/utils.py, `_parse_feature_or_view_ref`); whatever else has an @ is a name.
+_VERSION = re.compile(r"(.+)@v\d+", re.IGNORECASE | re.DOTALL)
 _MOST_SHOWN = 20
 
 
@@ -83,6 +86,8 @@ def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names
     """For `view:feature`, or `view` for all of its features. Raises Refused, and ForFeast."""
     if not references:
         raise Refused("No features specified for retrieval: name features, or a feature_service")
+    if not catalogue.is_versioned:
+        _refuse_versions(catalogue, references)
     wanted: dict[str, list[str]] = {}
     for reference in references:
         asked, colon, feature = reference.partition(":")
@@ -103,6 +108,15 @@ def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names
     )
 
 
+def _refuse_versions(catalogue: Catalogue, references: Iterable[str]) -> None:
+    """Feast's own app would be started only to refuse them."""
+    for reference in references:
+        asked, colon, feature = reference.partition(":")
+        if (found := _VERSION.fullmatch(asked)) and asked not in catalogue.views:
+            text = f"features: {reference!r} names a version, and versions are not served here"
+            raise Refused(f"{text}; write {found[1]}{colon}{feature} for the newest")
+
+
 def plan_service(catalogue: Catalogue, service: str, *, full_names: bool) -> Plan:
     """For a feature service. Raises Refused, and ForFeast."""
     if ("feature_service", service) in catalogue.left_to_feast:
@@ -115,7 +129,7 @@ def plan_service(catalogue: Catalogue, service: str, *, full_names: bool) -> Pla
 def _view(catalogue: Catalogue, name: str) -> ServedView:
     if name in catalogue.views:
         return catalogue.views[name]
-    if "@" in name or ("view", name) in catalogue.left_to_feast:
+    if ("@" in name and catalogue.is_versioned) or ("view", name) in catalogue.left_to_feast:
         raise ForFeast
     raise no_view(name, catalogue.project, catalogue.views)
 
