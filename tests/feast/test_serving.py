@@ -130,6 +130,9 @@ def test_what_changes_something_is_closed(served: Served, path: str) -> None:
     answer = httpx.post(f"{served.server.url}{path}", json={})
     assert answer.status_code == 403
     assert "this server" in answer.json()["message"]
+    # To open it would not help who gets.
+    got = httpx.get(f"{served.server.url}{path}")
+    assert (got.status_code, got.headers["allow"]) == (405, "POST")
 
 
 def test_a_project_opens_writes(served: Served) -> None:

@@ -1,5 +1,6 @@
 """What clients may send and how they may behave: clean errors, and never at the expense of others."""
 
+import gzip
 import json
 import socket
 import threading
@@ -238,6 +239,15 @@ def test_no_entity_breaks_the_server(server: FastServer, values: list[Any], more
 )
 def test_odd_bodies_are_refused(server: FastServer, body: bytes) -> None:
     assert_refused(server.client.post("/get-online-features", content=body), 422)
+
+
+@pytest.mark.parametrize("path", ["/get-online-features", "/search"])
+def test_a_compressed_body_is_refused_as_such(server: FastServer, path: str) -> None:
+    headers = {"content-encoding": "gzip"}
+    answer = server.client.post(path, content=gzip.compress(json.dumps(asking(1)).encode()), headers=headers)
+    assert_refused(answer, 415)
+    assert "the body has the content-encoding gzip; send it as it is" in answer.json()["message"]
+    assert answer.headers["accept-encoding"] == "identity"
 
 
 # --- routes and methods

@@ -15,7 +15,7 @@ from featureplane.serving.access.access import Access, NotLetIn
 from featureplane.serving.closed import WRITES
 from featureplane.serving.counting import ONLINE_FEATURES, Counts
 from featureplane.serving.http.asgi import Receive, Scope, Send, say
-from featureplane.serving.http.body import BodyTooLarge, ClientGone, TooManyBodies, read_body
+from featureplane.serving.http.body import BodyTooLarge, ClientGone, EncodedBody, TooManyBodies, read_body
 from featureplane.serving.http.elsewhere import Elsewhere
 from featureplane.serving.http.guard import let_in
 from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
@@ -40,6 +40,7 @@ Answering = Callable[[Scope, Receive, bytes, Send], Awaitable[None]]
 _CLIENT_GONE = 499
 # Who waits for leave to send his body shall not wait on.
 _CLOSE = (b"connection", b"close")
+_PLAIN_BODIES = (b"accept-encoding", b"identity")
 logger = logging.getLogger(__name__)
 
 
@@ -97,6 +98,8 @@ class App:
         except BodyTooLarge:
             text = f"the body is larger than {self._parts.most_bytes} bytes; ask for fewer entities at a time"
             await self._refuse(scope, send, Refused(text, 413))
+        except EncodedBody as refused:
+            await self._refuse(scope, send, refused, _PLAIN_BODIES)
         except TooManyBodies:
             text = "too many requests are on their way to this server"
             await self._refuse(scope, send, Refused(text, 503), RETRY_AFTER)
@@ -131,7 +134,7 @@ class App:
             await say(send, 200, orjson.dumps({"problems": problems}))
         elif gets and path in self._parts.routes:
             await self._parts.routes[path](scope, send)
-        elif (path := path.rstrip("/")) in self._parts.closed:
+        elif method == "POST" and (path := path.rstrip("/")) in self._parts.closed:
             await self._refuse(scope, send, Refused(self._parts.closed[path], 403))
         else:
             body = await read_body(scope, receive, self._parts.most_bytes)

@@ -1,9 +1,20 @@
 """Request bodies, up to a length, and up to a length of all that are on their way."""
 
 from featureplane.serving.http.asgi import Receive, Scope
+from featureplane.serving.reading.refusals import Refused
 
 # Bytes of bodies that have begun to come and are not whole: a thousand slow clients would fill the memory.
 MOST_ON_THEIR_WAY = 64 << 20
+_AS_IT_IS = {b"", b"identity"}
+_MOST_SHOWN = 60
+
+
+class EncodedBody(Refused):
+    """A body is compressed, as nobody here and in Feast's own app reads it."""
+
+    def __init__(self, encoding: bytes) -> None:
+        text = f"the body has the content-encoding {encoding[:_MOST_SHOWN].decode('latin-1')}; send it as it is"
+        super().__init__(text, 415)
 
 
 class BodyTooLarge(Exception):
@@ -25,8 +36,12 @@ class _OnTheirWay:
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body. Raises BodyTooLarge, before it was read where its length is given, TooManyBodies, ClientGone."""
+    """The whole body. Raises BodyTooLarge, before it was read where its length is given, TooManyBodies, ClientGone,
+    EncodedBody.
+    """
     for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.lower() not in _AS_IT_IS:
+            raise EncodedBody(value)
         if name == b"content-length" and value.isdigit() and int(value) > most:
             raise BodyTooLarge
     message = await receive()
