@@ -134,8 +134,10 @@ def test_a_row_of_texts_and_a_row_of_values_are_written(world: World) -> None:
 @pytest.mark.parametrize(
     ("request_", "code", "said"),
     [
-        (push(features={**TEXTS, "trips": "-1"}), "INVALID_ARGUMENT", "df.trips[0]: -1 is below the minimum 0"),
-        (push(features={**TEXTS, "trips": "many"}), "INVALID_ARGUMENT", 'df.trips[0]: "many" is no whole number'),
+        (push(features={**TEXTS, "trips": "-1"}), "INVALID_ARGUMENT", "features.trips: -1 is below the minimum 0"),
+        (push(features={**TEXTS, "trips": "many"}), "INVALID_ARGUMENT", 'features.trips: "many" is no whole number'),
+        (push(typed_features=typed(trips=Value(int64_val=-1))), "INVALID_ARGUMENT", "typed_features.trips: -1"),
+        (push(features={}), "INVALID_ARGUMENT", "features.event_timestamp: is missing"),
         (push(features=TEXTS, typed_features=typed()), "INVALID_ARGUMENT", "Only one of features or typed_features"),
         (push(features=TEXTS, stream_feature_view="nobody"), "INVALID_ARGUMENT", "Unable to find push source 'nobody'"),
         (push(features=TEXTS, to="offline"), "UNIMPLEMENTED", "only /push over HTTP reaches the offline store"),

@@ -228,7 +228,10 @@ def test_nothing_is_written_of_a_request_with_one_bad_row(served: Served) -> Non
     ("path", "body", "status", "said"),
     [
         ("/push", {"push_source_name": "nobody", "df": {"a": [1]}}, 422, "Unable to find push source 'nobody'."),
-        ("/push", {"push_source_name": "driver_stats_push"}, 422, "df: write an object of lists"),
+        ("/push", {"push_source_name": "driver_stats_push"}, 422, r'like {\"driver_id\": [...], '),
+        ("/push", {}, 422, "push_source_name: write a name"),
+        ("/write-to-online-store", {"feature_view_name": "driver_stats"}, 422, r'happened_at\": [...]'),
+        ("/push", {"push_source_name": "nobody"}, 422, "Unable to find push source 'nobody'."),
         ("/push", {"df": {"a": [1]}}, 422, "push_source_name: write a name"),
         ("/push", {"push_source_name": "driver_stats_push", "df": {"a": [1]}, "to": "moon"}, 422, "to: write one of"),
         ("/push", {"push_source_name": "driver_stats_push", "df": {"a": [1], "b": []}}, 422, "a has 1, b has 0"),
@@ -256,7 +259,7 @@ def test_a_push_over_grpc_is_the_same(served: Served) -> None:
         push = GrpcServer.PushRequest(features=row, stream_feature_view="driver_stats_push", to="online")
         assert stub.Push(push).status
         push.features["trips"] = "-1"
-        with pytest.raises(grpc.RpcError, match=r"df\.trips\[0\]: -1 is below the minimum 0"):
+        with pytest.raises(grpc.RpcError, match=r"features\.trips: -1 is below the minimum 0"):
             stub.Push(push)
     assert served.read(114, "trips", "tags", "photo") == [5, ["a", "b"], "AAE="]
 

@@ -13,7 +13,7 @@ from featureplane.serving.catalogue.writable import WritableView, Writing
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.writing.misfits import shown
 from featureplane.serving.writing.outcome import NotTaken
-from featureplane.serving.writing.request import WriteRequest, from_features, push_from_json, with_to
+from featureplane.serving.writing.request import NoRows, WriteRequest, from_features, push_from_json, with_to
 from featureplane.serving.writing.writer import OnlineWriter
 
 VIEW = ServedView("stats", (("driver_id", "Int64"),), ("trips",))
@@ -76,6 +76,27 @@ def test_what_is_no_list_is_the_value_of_every_row():
     request = push_from_json(b'{"push_source_name": "p", "df": {"a": [1, 2], "b": "x"}}')
     columns = {name: list(values) for name, values in request.columns.items()}
     assert (columns, request.rows, request.to) == ({"a": [1, 2], "b": ["x", "x"]}, 2, "online")
+
+
+@pytest.mark.parametrize("df", [{}, {"df": {}}, {"df": {"a": 1}}, {"df": [1]}], ids=str)
+def test_a_push_without_rows_says_what_it_is_for_first(df):
+    with pytest.raises(Refused, match="push_source_name: write a name"):
+        push_from_json(orjson.dumps(df))
+    with pytest.raises(NoRows) as found:
+        push_from_json(orjson.dumps({"push_source_name": "source", **df}))
+    assert str(found.value) == "df: write an object of lists, with a value for each row"
+    assert found.value.request.push_source == "source"
+
+
+def test_who_sends_no_rows_is_shown_the_columns_of_what_they_are_for():
+    writing = Writing({"stats": WRITABLE}, push_sources={"source": ("stats",), "others": ("labels",)})
+    writer = OnlineWriter(lambda: Catalogue("feast", {"stats": VIEW}, writing=writing), None)
+    columns = writer.columns(a_push())
+    assert str(NoRows(a_push(), columns)).endswith(
+        'like {"driver_id": [...], "trips": [...], "event_timestamp": [...]}'
+    )
+    assert writer.columns(a_write(view="", push_source="others")) == []
+    assert str(NoRows(a_push(), ["f"] * 25)).endswith('"f": [...]} and 5 more')
 
 
 def test_a_push_for_another_store_is_the_same_push():

@@ -1,6 +1,6 @@
 """Push and WriteToOnlineStore of Feast's GrpcFeatureServer: a row a call, as texts or as `feast.types.Value`s."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
@@ -19,6 +19,7 @@ from featureplane.serving.writing.outcome import SEND_AGAIN, NotTaken
 from featureplane.serving.writing.request import ONLINE, WriteRequest, from_features, from_typed_features
 
 if TYPE_CHECKING:
+    from featureplane.serving.writing.view import ViewPlan
     from featureplane.serving.writing.writer import OnlineWriter
 
 _OVER_HTTP = "only /push over HTTP reaches the offline store, and views that Feast alone writes"
@@ -71,17 +72,21 @@ class WriteCalls:
                 raise ForFeast
             if request.push_source:
                 self._meter.pushed(request.push_source, request.to)
-            columns = (
-                from_typed_features(message.typed_features)
+            field, columns = (
+                ("typed_features", from_typed_features(message.typed_features))
                 if message.typed_features
-                else from_features(message.features, frozenset().union(*(view.text_columns for view in target.views)))
+                else ("features", from_features(message.features, _text_columns(target.views)))
             )
-            async with writer.checked(replace(request, columns=columns), target) as checked:
+            async with writer.checked(replace(request, columns=columns, field=field), target) as checked:
                 await writer.write(target, checked)
         except ForFeast:
             raise Failed(Code.UNIMPLEMENTED, _OVER_HTTP) from None
         except (NotTaken, Away) as error:
             raise Failed(Code.UNAVAILABLE, f"Redis takes no rows: {error}; {SEND_AGAIN}") from None
+
+
+def _text_columns(views: "Sequence[ViewPlan]") -> frozenset[str]:
+    return frozenset().union(*(view.text_columns for view in views))
 
 
 def _parsed(kind: Any, body: bytes) -> Any:

@@ -14,7 +14,15 @@ from featureplane.serving.http.refusing import RETRY_AFTER, refuse
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.store import Away
 from featureplane.serving.writing.outcome import SEND_AGAIN, NotTaken, Outcome
-from featureplane.serving.writing.request import BOTH, OFFLINE, WriteRequest, push_from_json, with_to, write_from_json
+from featureplane.serving.writing.request import (
+    BOTH,
+    OFFLINE,
+    NoRows,
+    WriteRequest,
+    push_from_json,
+    with_to,
+    write_from_json,
+)
 from featureplane.serving.writing.writer import OnlineWriter
 
 _REQUESTS = {"/push": push_from_json, "/write-to-online-store": write_from_json}
@@ -42,7 +50,10 @@ class Writes:
 
     async def _answer(self, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
         path, writer = scope["path"], self._writer
-        request: WriteRequest = _REQUESTS[path](body)
+        try:
+            request: WriteRequest = _REQUESTS[path](body)
+        except NoRows as none:
+            raise NoRows(none.request, writer.columns(none.request)) from None
         if request.to == OFFLINE:
             raise ForFeast
         target = writer.target(request)

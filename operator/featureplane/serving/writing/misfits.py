@@ -10,6 +10,15 @@ class Misfit(ValueError):
     """A value is not what its column asks for; the text goes on from the value: `is no Int64; write ...`."""
 
 
+class WrongColumn(Exception):
+    """A column that is missing, or its value in a `row`, counted from 0; the text goes on from where that is."""
+
+    def __init__(self, column: str, text: str, row: int | None = None) -> None:
+        super().__init__(text)
+        self.column = column
+        self.row = row
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: short, on one line, in ASCII."""
     if isinstance(value, bytes):

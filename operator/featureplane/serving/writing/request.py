@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,7 +15,8 @@ MOST_ROWS = 10_000
 # Characters of values that stand once for all rows, in all of them.
 _MOST_REPEATED = 16 << 20
 _MOST_SHOWN = 60
-_DF = 'df: write an object of lists, like {"driver_id": [1001], "conv_rate": [0.5], "event_timestamp": ["..."]}'
+_MOST_COLUMNS = 20
+_DF = "df: write an object of lists, with a value for each row"
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,41 @@ class WriteRequest:
     view: str = ""
     push_source: str = ""
     to: str = ONLINE
+    # The field of a message of gRPC that has the one row.
+    field: str = ""
+
+    def place(self, column: str, row: int | None) -> str:
+        """Where a column, or its value in a row, stands."""
+        if self.field:
+            return f"{self.field}.{column}"
+        return f"df.{column}" if row is None else f"df.{column}[{row}]"
+
+
+class NoRows(Refused):
+    """`df` holds none, in a `request` that says what they were for."""
+
+    def __init__(self, request: WriteRequest, columns: Sequence[str] = ()) -> None:
+        self.request = request
+        shown = ", ".join(f"{orjson.dumps(name).decode()}: [...]" for name in columns[:_MOST_COLUMNS])
+        more = len(columns) - _MOST_COLUMNS
+        example = f", like {{{shown}}}{f' and {more} more' if more > 0 else ''}" if columns else ""
+        super().__init__(_DF + example)
 
 
 def push_from_json(body: bytes) -> WriteRequest:
-    """The body of `/push`. Raises Refused, naming the field."""
+    """The body of `/push`. Raises Refused, naming the field, and NoRows."""
     found = _object(body)
+    source = _name(found, "push_source_name")
     to = found.get("to", ONLINE)
     if to not in {ONLINE, OFFLINE, BOTH}:
         raise Refused(f"to: write one of {ONLINE}, {OFFLINE} or {BOTH}")
-    return WriteRequest(*_frame(found.get("df")), push_source=_name(found, "push_source_name"), to=to)
+    return _with_rows(WriteRequest({}, 0, push_source=source, to=to), found.get("df"))
 
 
 def write_from_json(body: bytes) -> WriteRequest:
-    """The body of `/write-to-online-store`. Raises Refused, naming the field."""
+    """The body of `/write-to-online-store`. Raises Refused, naming the field, and NoRows."""
     found = _object(body)
-    return WriteRequest(*_frame(found.get("df")), view=_name(found, "feature_view_name"))
+    return _with_rows(WriteRequest({}, 0, view=_name(found, "feature_view_name")), found.get("df"))
 
 
 def with_to(body: bytes, to: str) -> bytes:
@@ -82,13 +103,13 @@ class _Repeated(Sequence[Any]):
         return [self._value] * len(found) if isinstance(found, range) else self._value
 
 
-def _frame(df: Any) -> tuple[dict[str, Sequence[Any]], int]:
+def _with_rows(request: WriteRequest, df: Any) -> WriteRequest:
     """Columns of one length. What is no list is the value of every row, as a pandas DataFrame takes it."""
     if not isinstance(df, dict) or not df:
-        raise Refused(_DF)
+        raise NoRows(request)
     lengths = {name: len(values) for name, values in df.items() if isinstance(values, list)}
     if not lengths:
-        raise Refused(_DF)
+        raise NoRows(request)
     rows = next(iter(lengths.values()))
     if rows > MOST_ROWS:
         raise Refused(f"{rows} rows are too many for one request; send {MOST_ROWS} at a time", 413)
@@ -103,7 +124,7 @@ def _frame(df: Any) -> tuple[dict[str, Sequence[Any]], int]:
             raise Refused(f"df.{name[:_MOST_SHOWN]}: write a list, with a value for each row")
         if not isinstance(values, list):
             df[name] = _Repeated(values, rows)
-    return df, rows
+    return replace(request, columns=df, rows=rows)
 
 
 def from_features(features: Mapping[str, str], text_columns: frozenset[str]) -> dict[str, list[Any]]:

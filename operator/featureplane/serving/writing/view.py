@@ -17,10 +17,9 @@ from featureplane.serving.catalogue.served import ServedView
 from featureplane.serving.catalogue.writable import Checks, WritableView
 from featureplane.serving.reading.entity_keys import KeyMaker
 from featureplane.serving.reading.link import bulks
-from featureplane.serving.reading.refusals import Refused
 from featureplane.serving.writing.checks import Check, checks_of, takes_nulls
 from featureplane.serving.writing.encoding import Encode, encoder_for
-from featureplane.serving.writing.misfits import Misfit, shown
+from featureplane.serving.writing.misfits import Misfit, WrongColumn, shown
 from featureplane.serving.writing.moments import micros
 from featureplane.serving.writing.plain import Plain, plain_for
 
@@ -92,12 +91,17 @@ class ViewPlan:
         self.constants = (last, b"%d" % self.ttl_ms, b"%d" % self.arguments)
 
     @property
+    def columns(self) -> list[str]:
+        """What a row has, by its own names."""
+        return [*(column.name for column in (*self._keys, *self._features)), self._timestamp]
+
+    @property
     def arguments(self) -> int:
         """Strings of a row: two for each field."""
         return 2 * len(self._features) + 2
 
     def rows(self, columns: Mapping[str, Sequence[Any]], start: int, stop: int) -> Rows:
-        """Raises Refused for the first value that is wrong; a request whose features are all null has no rows."""
+        """Raises WrongColumn for the first value that is wrong; a request whose features are all null has no rows."""
         times = self._times(columns, start, stop)
         keys = [_plain_values(column, columns, start, stop) for column in self._keys]
         plains = [_plain_values(column, columns, start, stop) for column in self._features]
@@ -115,7 +119,7 @@ class ViewPlan:
     def _times(self, columns: Mapping[str, Sequence[Any]], start: int, stop: int) -> list[int]:
         name = self._timestamp if self._timestamp in columns else _EVENT_TIME
         if name not in columns:
-            raise Refused(f"df.{self._timestamp}: is missing; write the event time of each row")
+            raise WrongColumn(self._timestamp, "is missing; write the event time of each row")
         values = columns[name][start:stop]
         try:
             return [micros(value) for value in values]
@@ -140,7 +144,7 @@ def _plain_values(column: _Column, columns: Mapping[str, Sequence[Any]], start: 
     name = column.name if column.name in columns else column.source
     if name not in columns:
         how = "null where a row has no value" if column.encode else "the join key of each row"
-        raise Refused(f"df.{column.name}: is missing; write {how}")
+        raise WrongColumn(column.name, f"is missing; write {how}")
     values = columns[name][start:stop]
     plain = column.plain
     try:
@@ -149,22 +153,22 @@ def _plain_values(column: _Column, columns: Mapping[str, Sequence[Any]], start: 
         raise _refusal(name, values, start, plain) from None
     if not column.takes_null and None in found:
         row = found.index(None)
-        raise Refused(f"df.{name}[{start + row}]: has no value; write one")
+        raise WrongColumn(name, "has no value; write one", start + row)
     for fails, why in column.checks:
         for row, value in enumerate(found):
             if value is not None and fails(value):
-                raise Refused(f"df.{name}[{start + row}]: {shown(values[row])} {why}")
+                raise WrongColumn(name, f"{shown(values[row])} {why}", start + row)
     return found
 
 
-def _refusal(name: str, values: Sequence[Any], start: int, plain: Callable[[Any], Any]) -> Refused:
+def _refusal(name: str, values: Sequence[Any], start: int, plain: Callable[[Any], Any]) -> WrongColumn:
     """For the first of the values that does not fit."""
     for row, value in enumerate(values):
         try:
             if value is not None or plain is micros:
                 plain(value)
         except Misfit as misfit:
-            return Refused(f"df.{name}[{start + row}]: {shown(value)} {misfit}")
+            return WrongColumn(name, f"{shown(value)} {misfit}", start + row)
     raise AssertionError("one of them does not fit")
 
 
@@ -181,7 +185,7 @@ def _stored(column: _Column, values: Sequence[Any], start: int) -> list[bytes]:
         try:
             stored = encode(value)
         except Misfit as misfit:
-            raise Refused(f"df.{column.name}[{start + row}]: {shown(value)} {misfit}") from None
+            raise WrongColumn(column.name, f"{shown(value)} {misfit}", start + row) from None
         found.append(b"%b$%d\r\n%b\r\n" % (head, len(stored), stored))
     return found
 

@@ -24,6 +24,7 @@ from featureplane.serving.reading.link import command
 from featureplane.serving.reading.refusals import ForFeast, Refused, no_view
 from featureplane.serving.reading.store import RowStore
 from featureplane.serving.writing.calls import calls
+from featureplane.serving.writing.misfits import WrongColumn
 from featureplane.serving.writing.outcome import NotTaken, Outcome
 from featureplane.serving.writing.request import WriteRequest
 from featureplane.serving.writing.view import Rows, ViewPlan
@@ -96,6 +97,14 @@ class OnlineWriter:
             is_feasts |= not writing.left_to_feast.isdisjoint(names)
         return Target(writing, views, is_feasts)
 
+    def columns(self, request: WriteRequest) -> list[str]:
+        """What rows for it have, as far as its views are ours. Raises Refused."""
+        try:
+            views = self.target(request).views
+        except ForFeast:
+            return []
+        return list(dict.fromkeys(name for view in views for name in view.columns))
+
     def _plan(self, catalogue: Catalogue, name: str) -> ViewPlan | None:
         plan = self._plans.get(name)
         if plan is None and name in catalogue.views and name in catalogue.writing.views:
@@ -119,7 +128,10 @@ class OnlineWriter:
                 if start:
                     await asyncio.sleep(0)
                 for view in target.views:
-                    rows = view.rows(request.columns, start, start + _AT_ONCE)
+                    try:
+                        rows = view.rows(request.columns, start, start + _AT_ONCE)
+                    except WrongColumn as wrong:
+                        raise Refused(f"{request.place(wrong.column, wrong.row)}: {wrong}") from None
                     size += (taken := rows.size)
                     self._size += taken
                     if size > MOST_BYTES:
