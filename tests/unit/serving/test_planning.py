@@ -55,6 +55,41 @@ def test_a_version_is_refused_where_none_are_kept(reference: str, status: int, s
     assert refused.value.status == status
 
 
+OTHERS = "set full_feature_names, or leave out all but one of"
+
+
+@pytest.mark.parametrize(
+    ("references", "said"),
+    [
+        (["trips:count", "rides:count"], f"count found; {OTHERS} trips:count, rides:count"),
+        (["trips:count", "trips:count"], "count found; name trips:count once"),
+        (["trips:count", "rides"], f"count found; {OTHERS} trips:count, rides:count"),
+        (
+            ["rides", "trips:count", "rides:f0", "trips:f0"],
+            f"count, f0 found; name rides:f0 once; {OTHERS} rides:count, trips:count, and of rides:f0, trips:f0",
+        ),
+    ],
+    ids=["two views", "twice", "a whole view", "all"],
+)
+def test_columns_of_one_name_are_refused_with_all_that_mends_it(references: list[str], said: str) -> None:
+    rides = ServedView("rides", (("driver_id", "Int64"),), ("count", "f0"))
+    catalogue = replace(CATALOGUE, views={**CATALOGUE.views, "rides": rides})
+    with pytest.raises(Refused) as refused:
+        plan_features(catalogue, references, full_names=False)
+    assert str(refused.value) == f"Duplicate features named {said}"
+
+
+def test_with_full_names_a_feature_is_to_be_named_once() -> None:
+    with pytest.raises(Refused) as refused:
+        plan_features(CATALOGUE, ["trips:count"] * 2, full_names=True)
+    assert str(refused.value) == "Duplicate features named trips__count found; name trips:count once"
+
+
+def test_a_feature_that_is_named_very_often_is_found_and_said_once() -> None:
+    with pytest.raises(Refused, match=r"name trips:count once$"):
+        plan_features(CATALOGUE, ["trips:count"] * 50_000, full_names=False)
+
+
 @pytest.mark.parametrize("reference", ["trips@v1:count", "trips@first:count"])
 def test_a_version_is_for_feast_where_they_are_kept(reference: str) -> None:
     with pytest.raises(ForFeast):

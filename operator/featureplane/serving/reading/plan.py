@@ -4,7 +4,8 @@ Reads of the same entities go together: one HMGET for each entity row, whatever 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -135,9 +136,7 @@ def _view(catalogue: Catalogue, name: str) -> ServedView:
 
 
 def _no_feature(feature: str, name: str, view: ServedView) -> Refused:
-    more = len(view.features) - _MOST_SHOWN
-    there = ", ".join(view.features[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return Refused(f"Feature {feature} not found in feature view {name}, which has {there}", 404)
+    return Refused(f"Feature {feature} not found in feature view {name}, which has {_some(view.features)}", 404)
 
 
 def _plan(catalogue: Catalogue, projections: Iterable[Projection], *, full_names: bool) -> Plan:
@@ -203,23 +202,27 @@ def _named(projection: Projection, view: ServedView) -> tuple[tuple[str, str], .
 
 
 def _refuse_collisions(projections: Sequence[Projection], *, full_names: bool) -> None:
-    """Two columns of one name, as `_validate_feature_refs` of feast/utils.py finds them."""
-    seen: set[str] = set()
-    twice: dict[str, None] = {}
-    for name in _columns(projections, full_names=full_names):
-        if name in seen:
-            twice[name] = None
-        seen.add(name)
-    if twice:
-        what = (
-            "name each feature once"
-            if full_names
-            else "set full_feature_names, or ask for features with different names"
-        )
-        raise Refused(f"Duplicate features named {', '.join(twice)} found; {what}", kind="FeatureNameCollisionError")
-
-
-def _columns(projections: Iterable[Projection], *, full_names: bool) -> Iterator[str]:
+    """Two columns of one name, as `_validate_feature_refs` of feast/utils.py finds them: with all that mends it."""
+    named: dict[str, Counter[str]] = {}
     for projection in projections:
         for feature in projection.features:
-            yield f"{projection.name}__{feature}" if full_names else feature
+            column = f"{projection.name}__{feature}" if full_names else feature
+            named.setdefault(column, Counter())[f"{projection.name}:{feature}"] += 1
+    twice = {column: asked for column, asked in named.items() if asked.total() > 1}
+    if not twice:
+        return
+    repeated = [reference for asked in twice.values() for reference, times in asked.items() if times > 1]
+    shared = [_some(list(asked)) for asked in twice.values() if len(asked) > 1]
+    remedies = []
+    if repeated:
+        remedies.append(f"name {_some(repeated)} once")
+    if shared:
+        what = "" if full_names else "set full_feature_names, or "
+        remedies.append(f"{what}leave out all but one of {_some(shared, ', and of ')}")
+    text = f"Duplicate features named {_some(list(twice))} found; {'; '.join(remedies)}"
+    raise Refused(text, kind="FeatureNameCollisionError")
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    more = len(names) - _MOST_SHOWN
+    return between.join(names[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
