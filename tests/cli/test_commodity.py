@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,7 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from cli.newest import newest_rows, times
-from featureplane.cli.serve import log_of_its_own
+from featureplane.cli.serve import announced, log_of_its_own
+from featureplane.cli.workspace import open_workspace
+from featureplane.errors import FeatureplaneError, PlanRefused
+from featureplane.serving.app import NotReady
+from featureplane.serving.listening import Where
 
 EXAMPLE = "commodity"
 PROJECT = "254carbon"
@@ -49,6 +53,7 @@ def server(example, materialized):
         url = running.said("serving 254carbon at ").split(" at ")[1].split(";")[0]
         yield url
         assert (example.state / "server.json").exists()
+        running.said("the server's log is .featureplane/server.log")
         assert running.interrupt() == 0
         assert running.text.endswith("stopped\n")
     assert not (example.state / "server.json").exists()
@@ -398,3 +403,24 @@ def test_a_server_that_cannot_start_leaves_the_log_of_another_alone(tmp_path):
     assert log.read_text() == "what it said\ncannot listen\n"
     with log_of_its_own(log):
         assert log.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("is_running", "error"), [(False, FeatureplaneError("the server ended")), (True, NotReady("not ready"))]
+)
+def test_a_server_that_fails_is_said_to_have_a_log(example, tmp_path, monkeypatch, is_running, error):
+    """Other errors of a command whose server runs on have nothing to do with it."""
+    monkeypatch.setattr("featureplane.cli.serve.serving", lambda *_: nullcontext(server))
+    monkeypatch.setenv("FEATUREPLANE_STATE_DIR", str(tmp_path))
+    server = SimpleNamespace(is_running=is_running, url="http://127.0.0.1:1")
+    workspace = open_workspace([str(example.folder / "files")], None, None, look_at_sources=False)
+
+    def fail(failure):
+        with announced(workspace, None, Where()):
+            raise failure
+
+    with pytest.raises(FeatureplaneError, match=rf"^{error}; what it said is in \S*server\.log$"):
+        fail(error)
+    server.is_running = True
+    with pytest.raises(PlanRefused, match=r"^no$"):
+        fail(PlanRefused(["no"]))

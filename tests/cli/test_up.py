@@ -78,6 +78,7 @@ def test_it_comes_up_registers_copies_and_serves(up, url):
 
 def test_it_writes_what_feasts_own_cli_needs(place, up, url):
     """The environment that leads to its stores, here for a command of ours, and a repo."""
+    up.said("the server's log is .featureplane/server.log")
     up.said("for Feast's own CLI and SDK: . .featureplane/env && cd .featureplane/feature_repo")
     sourced = ["sh", "-c", '. .featureplane/env && exec "$@"', "sh"]
     ran = place("plan", "files", prefix=sourced, env={"FEATUREPLANE_STORES": "environment"})

@@ -28,7 +28,7 @@ from featureplane.cli.workspace import (
 )
 from featureplane.errors import FeatureplaneError
 from featureplane.local.files import write_file
-from featureplane.serving.app import Server, serving
+from featureplane.serving.app import NotReady, Server, serving
 from featureplane.serving.listening import Where
 from featureplane.serving.waiting import await_registry, nothing_registered
 from featureplane.settings import Settings, Stores
@@ -144,9 +144,14 @@ def serve(
             )
         with announced(workspace, stores, where) as server:
             server.wait_until_ready()
-            say(f"serving {workspace.feast_project} at {server}; Ctrl-C ends it", "green")
+            say_served(workspace, server)
             stay(server, workspace.settings, stores)
         say("stopped")
+
+
+def say_served(workspace: Workspace, server: Server) -> None:
+    say(f"serving {workspace.feast_project} at {server}; Ctrl-C ends it", "green")
+    say(f"the server's log is {_log(workspace.settings)}")
 
 
 def _serve_as_a_pod(workspace: Workspace, where: Where, *, is_versioned: bool = False) -> None:
@@ -184,7 +189,7 @@ def stay(server: Waitable, settings: Settings, stores: Stores) -> None:
 def announced(workspace: Workspace, stores: Stores, where: Where) -> Iterator[Server]:
     """A server that other commands of this folder find while it runs. What it says goes to a file."""
     make_state_dir(workspace.settings)
-    place, log = _announcement(workspace.settings), workspace.settings.state_dir / "server.log"
+    place, log = _announcement(workspace.settings), _log(workspace.settings)
     with (
         log_of_its_own(log) as words,
         serving(workspace.declarations.project, stores, workspace.repo_path, where, words) as server,
@@ -194,7 +199,7 @@ def announced(workspace: Workspace, stores: Stores, where: Where) -> Iterator[Se
         try:
             yield server
         except FeatureplaneError as error:
-            if not server.is_running:
+            if isinstance(error, NotReady) or not server.is_running:
                 raise FeatureplaneError(f"{error}; what it said is in {log}") from error
             raise
         finally:
@@ -232,6 +237,10 @@ def on_this_machine(url: str) -> bool:
     """Whether no proxy can be between us and the server."""
     host = httpx.URL(url).host
     return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _log(settings: Settings) -> Path:
+    return settings.state_dir / "server.log"
 
 
 def _announcement(settings: Settings) -> Path:

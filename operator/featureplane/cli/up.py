@@ -13,7 +13,7 @@ from featureplane.cli.console import complain, report, say
 from featureplane.cli.inputs import files_at
 from featureplane.cli.plan import show
 from featureplane.cli.runs import last_successes, newest_change, run_tasks, show_runs
-from featureplane.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Host, PortNumber, announced
+from featureplane.cli.serve import DEFAULT_HOST, DEFAULT_PORT, Host, PortNumber, announced, say_served
 from featureplane.cli.workspace import (
     DataRootPath,
     Paths,
@@ -73,7 +73,7 @@ def up(
         try:
             keeper.reconcile()
             server.wait_until_ready()
-            say(f"serving {workspace.feast_project} at {server.url}; Ctrl-C ends it", "green")
+            say_served(workspace, server)
             state = workspace.settings.state_dir
             say(f"for Feast's own CLI and SDK: . {state / 'env'} && cd {state / 'feature_repo'}")
             schedules_now = keeper.schedules if schedules else dict

@@ -33,6 +33,10 @@ _REGISTRY_TTL_SECONDS = 2
 _SOMEWHERE = Where()
 
 
+class NotReady(FeatureplaneError):
+    """The server runs, and does not answer in time."""
+
+
 @dataclass
 class Server:
     """A running server; `url` has no slash at its end, `grpc` is host:port, empty where there is none."""
@@ -48,7 +52,7 @@ class Server:
         """Let it read the registry, and return when `/health` answers.
 
         What was written before this call is served from the first answer on. Raises FeatureplaneError when the process
-        ends first or time is up.
+        ends first, NotReady when time is up.
         """
         self._workers.go_on()
         deadline = time.monotonic() + seconds
@@ -64,7 +68,7 @@ class Server:
                     if client.get(f"{self.url}/health").is_success:
                         return
                 time.sleep(0.1)
-        raise FeatureplaneError(f"the server was not ready after {seconds:.0f} s")
+        raise NotReady(f"the server was not ready after {seconds:.0f} s")
 
     @property
     def is_running(self) -> bool:
