@@ -98,10 +98,12 @@ def test_a_folder_that_goes_and_comes_back_is_still_watched(tmp_path):
     assert settle(found) == [False, True]
 
 
-def test_files_that_are_read_again_are_told_from_changed_ones(tmp_path):
+def test_files_are_read_again_after_a_while_and_told_from_changed_ones(tmp_path, clock):
     (tmp_path / "a.yaml").write_text("1")
     found = watched(tmp_path)
     found.read_again()
+    assert settle(found) == [False, False]
+    clock.now += MINUTE
     assert (found.changed(), found.is_again, found.changed()) == (True, True, False)
     (tmp_path / "a.yaml").write_text("22")
     assert (settle(found), found.is_again) == ([False, True], False)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from featureplane.model.feast_project import Schedule
 from featureplane.settings import Stores
 
 _TICK_SECONDS = 0.4
+_BETWEEN_TRIES = timedelta(seconds=5)
 _Stamps = dict[Path, tuple[int, int, int]]
 # Of files that nobody has read.
 _NEVER: _Stamps = {Path(): (0, 0, 0)}
@@ -51,18 +52,19 @@ class WatchedFiles:
         self._find = find
         self._read = self._last = self._stamps()
         self.is_again = False
+        self._not_before = now()
 
     def changed(self) -> bool:
         """Whether they differ from when they were last read and stand still: half a file is nothing to read."""
         before, self._last = self._last, self._stamps()
-        if self._last == self._read or self._last != before:
+        if self._last == self._read or self._last != before or now() < self._not_before:
             return False
         self.is_again, self._read = self._read == _NEVER, self._last
         return True
 
     def read_again(self) -> None:
-        """Take the files for changed: what they said could not be carried out."""
-        self._read = _NEVER
+        """Take the files for changed, in a while: what they said could not be carried out."""
+        self._read, self._not_before = _NEVER, now() + _BETWEEN_TRIES
 
     def _stamps(self) -> _Stamps:
         stamps: _Stamps = {}
