@@ -4,6 +4,7 @@ What is tested with it is the worker's own code but for its `main`; processes ar
 """
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ import httpx
 import uvicorn
 import uvloop
 
-from featureplane.local.redis_server import free_ports
 from featureplane.online.layout import field, time_field
 from featureplane.registry.protos import Value
 from featureplane.serving.catalogue.served import Catalogue, ServedView
@@ -24,9 +24,11 @@ from featureplane.serving.http.draining import DrainingServer
 from featureplane.serving.http.elsewhere import FeastApp
 from featureplane.serving.http.feast_answers import Secrets
 from featureplane.serving.http.lane import Lane
+from featureplane.serving.listening import claim
 from featureplane.serving.reading.entity_keys import KeyMaker
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import open_store
+from featureplane.serving.tls import Certificate
 from featureplane.settings import RedisAddress
 
 PROJECT = "feast"
@@ -78,14 +80,22 @@ class Nothing:
 
 class FastServer:
     def __init__(
-        self, address: RedisAddress, catalogue: Callable[[], Catalogue], feast: str, *, with_lane: bool
+        self,
+        address: RedisAddress,
+        catalogue: Callable[[], Catalogue],
+        feast: str,
+        certificate: Certificate | None,
+        *,
+        with_lane: bool,
     ) -> None:
         self._address, self._catalogue, self._feast = address, catalogue, feast
-        self._with_lane = with_lane
+        self._certificate, self._with_lane = certificate, with_lane
         self.lane: Lane
-        self.port = next(free_ports())
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        self._claimed = claim("127.0.0.1", 0)
+        self.port = self._claimed.getsockname()[1]
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        trusted = ssl.create_default_context(cafile=str(certificate.files[0])) if certificate else True
+        self.client = httpx.Client(base_url=self.url, verify=trusted, trust_env=False, timeout=30)
         self.server: DrainingServer
         self.store: Any
         self.loop: asyncio.AbstractEventLoop
@@ -133,12 +143,14 @@ class FastServer:
             )
         )
         config = uvicorn.Config(
-            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, port=self.port,
+            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False,
             timeout_graceful_shutdown=8, backlog=2048,
         )  # fmt: skip
+        config.load()
+        config.ssl = self._certificate.context if self._certificate else None
         self.lane = Lane(reader, Nothing())
         self.server = DrainingServer(config, self.lane if self._with_lane else None)
-        serving = asyncio.create_task(self.server.serve())
+        serving = asyncio.create_task(self.server.serve(sockets=[self._claimed]))
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         self._ready.set()
@@ -152,16 +164,16 @@ def fast_server(
     address: RedisAddress,
     views: Mapping[str, Sequence[str]] | None = None,
     feast: str = "nowhere",
+    certificate: Certificate | None = None,
     *,
     with_lane: bool = True,
 ) -> Iterator[FastServer]:
-    """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app.
-
-    `with_lane` says whether simple requests may go past the application.
+    """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app, and with
+    a certificate it speaks TLS. `with_lane` says whether simple requests may go past the application.
     """
     served = {name: ServedView(name, DRIVER, tuple(names)) for name, names in (views or {VIEW: FEATURES}).items()}
     catalogue = Catalogue(PROJECT, served, entities={"driver": "driver_id"})
-    server = FastServer(address, lambda: catalogue, feast, with_lane=with_lane)
+    server = FastServer(address, lambda: catalogue, feast, certificate, with_lane=with_lane)
     try:
         yield server
     finally:

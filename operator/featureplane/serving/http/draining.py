@@ -6,11 +6,13 @@ that is told to end first goes on for a moment, and lets each answer say that it
 
 import asyncio
 import socket
+from typing import Any
 
 import uvicorn
 
 from featureplane.serving.child import PARENT_ENDED
 from featureplane.serving.http.connection import Connection, State
+from featureplane.serving.http.handshakes import Handshakes
 from featureplane.serving.http.lane import Lane
 from featureplane.serving.turning_away import take_no_more
 
@@ -25,12 +27,23 @@ _TICKS = 10
 
 
 class DrainingServer(uvicorn.Server):
-    """See the module; its `config` has `http=Connection`."""
+    """See the module; its `config` has `http=Connection`, and `ssl` where it is to speak TLS, on sockets alone."""
 
     def __init__(self, config: uvicorn.Config, lane: Lane | None = None) -> None:
         super().__init__(config)
         self.server_state: State = State()
         self.server_state.lane = lane
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        servers: list[Any] = [
+            Handshakes(each, self.config.ssl, self._connection, self.config.backlog) for each in sockets or []
+        ]
+        self.servers = servers
+        self.started = True
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s, says uvicorn."""
@@ -64,6 +77,9 @@ class DrainingServer(uvicorn.Server):
     def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         self.server_state.unread = sum(connection.look(now) for connection in self._connections())
+
+    def _connection(self) -> Connection:
+        return Connection(self.config, self.server_state, app_state={})
 
     def _connections(self) -> list[Connection]:
         return [each for each in self.server_state.connections if isinstance(each, Connection)]
