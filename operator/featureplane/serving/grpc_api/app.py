@@ -5,6 +5,7 @@ Messages come as bytes and answers go as bytes: whoever answers a call knows wha
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -25,6 +26,8 @@ Streaming = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
 # Seconds for a request to come whole, and for a call whose client sets no deadline.
 _REQUEST_SECONDS = 20.0
 _LONGEST_SECONDS = 300.0
+# Calls whose clients may stay for as long as they live; a worker has places for more calls than these.
+MOST_STREAMS = 500
 _GRPC = b"application/grpc"
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
@@ -58,6 +61,7 @@ class GrpcApp:
         self._unary = unary
         self._streaming = streaming
         self._access = access
+        self._streams = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,7 +111,7 @@ class GrpcApp:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     body = await read_body(scope, receive, MOST_BYTES)
                 message = only_message(body, encoding, MOST_BYTES)
-                seconds = _seconds(headers.get(b"grpc-timeout"))
+                seconds = _seconds(headers, _LONGEST_SECONDS)
             except Exception:
                 self._turned_away(scope["path"])
                 raise
@@ -118,18 +122,26 @@ class GrpcApp:
         streaming = self._streaming.get(scope["path"])
         if streaming is None:
             raise Failed(Code.UNIMPLEMENTED, "there is no such method here; reflection says which there are")
-        async for message in streaming(messages(receive, encoding, MOST_BYTES)):
-            await answer(message)
+        if self._streams >= MOST_STREAMS:
+            raise Failed(Code.UNAVAILABLE, "this server has as many streams as it takes")
+        self._streams += 1
+        try:
+            async with asyncio.timeout(_seconds(headers, math.inf)):
+                async for message in streaming(messages(receive, encoding, MOST_BYTES, _REQUEST_SECONDS)):
+                    await answer(message)
+        finally:
+            self._streams -= 1
 
 
-def _seconds(timeout: bytes | None) -> float:
+def _seconds(headers: Mapping[bytes, bytes], most: float) -> float:
     """A deadline as gRPC's clients send it: up to eight digits and a unit."""
+    timeout = headers.get(b"grpc-timeout")
     if timeout is None:
-        return _LONGEST_SECONDS
+        return most
     found = _TIMEOUT.fullmatch(timeout)
     if found is None:
         raise Failed(Code.INTERNAL, "the header grpc-timeout is a number of at most eight digits and a unit")
-    return min(int(found[1]) * _UNITS[found[2]], _LONGEST_SECONDS)
+    return min(int(found[1]) * _UNITS[found[2]], most)
 
 
 def _ending(error: Exception, path: str) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 (grpc/grpc, doc/PROTOCOL-HTTP2.md).
 """
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from struct import Struct
 
 from featureplane.serving.grpc_api.status import Code, Failed
 from featureplane.serving.http.asgi import Receive
+from featureplane.serving.http.body import on_its_way
 
 PREFIX = Struct(">BI")
 # What a compressed message may be compressed with, by zlib's names for the formats.
@@ -29,28 +31,44 @@ def only_message(body: bytes, encoding: bytes, most: int) -> bytes:
     raise Failed(Code.INTERNAL, "the request is not one whole message")
 
 
-async def messages(receive: Receive, encoding: bytes, most: int) -> AsyncIterator[bytes]:
-    """Those that come one after the other, until the client has said all. Raises Failed."""
+async def messages(receive: Receive, encoding: bytes, most: int, seconds: float) -> AsyncIterator[bytes]:
+    """Those that come one after the other, until the client has said all. The first has to be whole after `seconds`,
+    and each one that has begun. Raises Failed, TooManyBodies, TimeoutError.
+    """
+    loop = asyncio.get_running_loop()
     buffered = bytearray()
+    until: float | None = loop.time() + seconds
     goes_on = True
-    while goes_on:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            return
-        buffered += event.get("body", b"")
-        goes_on = event.get("more_body", False)
-        while len(buffered) >= PREFIX.size:
-            compressed, length = PREFIX.unpack_from(buffered)
-            if length > most:
-                raise too_large(most)
-            end = PREFIX.size + length
-            if len(buffered) < end:
-                break
-            message = bytes(buffered[PREFIX.size : end])
-            del buffered[:end]
-            yield _plain(message, encoding, most) if compressed else message
+    with on_its_way() as keep:
+        while goes_on:
+            async with asyncio.timeout_at(until):
+                event = await receive()
+            if event["type"] == "http.disconnect":
+                return
+            buffered += event.get("body", b"")
+            goes_on = event.get("more_body", False)
+            while (end := _end(buffered, most)) and end <= len(buffered):
+                message = bytes(buffered[PREFIX.size : end])
+                is_compressed = buffered[0]
+                del buffered[:end]
+                until = None
+                keep(len(buffered))
+                yield _plain(message, encoding, most) if is_compressed else message
+            keep(len(buffered))
+            if buffered and until is None:
+                until = loop.time() + seconds
     if buffered:
         raise Failed(Code.INTERNAL, "the request ends within a message")
+
+
+def _end(buffered: bytearray, most: int) -> int:
+    """Where the message ends that has begun; 0 while that is not known."""
+    if len(buffered) < PREFIX.size:
+        return 0
+    _, length = PREFIX.unpack_from(buffered)
+    if length > most:
+        raise too_large(most)
+    return int(PREFIX.size + length)
 
 
 def too_large(most: int) -> Failed:
@@ -69,6 +87,7 @@ def _plain(message: bytes, encoding: bytes, most: int) -> bytes:
         raise Failed(Code.INTERNAL, "the message cannot be unpacked") from None
     if len(plain) > most:
         raise too_large(most)
-    if not unpacking.eof:
+    # gRPC's own servers take nothing behind it either, be it another piece that is compressed.
+    if not unpacking.eof or unpacking.unused_data:
         raise Failed(Code.INTERNAL, "the message cannot be unpacked")
     return plain

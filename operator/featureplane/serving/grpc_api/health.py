@@ -29,8 +29,13 @@ class Health:
 
     async def watch(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Once, and then nothing: it ends with its client, or with the server."""
+        has_answered = False
         async for body in requests:
+            if has_answered:
+                raise Failed(Code.INTERNAL, "the request is more than one message")
             yield _SERVING if self._asked(body) in self._names else _UNKNOWN
+            has_answered = True
+        if has_answered:
             await asyncio.Event().wait()
 
     @staticmethod

@@ -1,5 +1,8 @@
 """Request bodies, up to a length, and up to a length of all that are on their way."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from featureplane.serving.http.asgi import Receive, Scope
 from featureplane.serving.reading.refusals import Refused
 
@@ -73,3 +76,21 @@ async def _rest(first: bytes, receive: Receive, most: int) -> bytes:
                 return b"".join(parts)
     finally:
         _OnTheirWay.size -= length
+
+
+@contextmanager
+def on_its_way() -> Iterator[Callable[[int], None]]:
+    """Says how many bytes are kept of what has not come whole. What is yielded raises TooManyBodies."""
+    kept = 0
+
+    def keep(size: int) -> None:
+        nonlocal kept
+        _OnTheirWay.size += size - kept
+        kept = size
+        if _OnTheirWay.size > MOST_ON_THEIR_WAY:
+            raise TooManyBodies
+
+    try:
+        yield keep
+    finally:
+        _OnTheirWay.size -= kept
