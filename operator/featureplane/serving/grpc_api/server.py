@@ -26,8 +26,10 @@ from featureplane.serving.reading.reader import OnlineReader
 
 SERVICE = "feast.serving.ServingService"
 FEATURE_SERVER = "GrpcFeatureServer"
-# Of one worker. What is refused by these gets 503 of HTTP, which is UNAVAILABLE to gRPC's clients.
+# Of one worker. A call too many gets 503 of HTTP, which is UNAVAILABLE to gRPC's clients; a connection too many is not
+# accepted before another one ends.
 _MOST_CONNECTIONS, _MOST_CALLS = 5_000, 2_000
+# More of them get 431 of HTTP, which is UNKNOWN; larger ones end their connection.
 _MOST_HEADERS, _MOST_HEADER_BYTES = 100, 64 << 10
 # A client keeps its connection for as long as it lives; behind a proxy it may be gone without a word.
 _IDLE_SECONDS = 900.0
