@@ -270,7 +270,7 @@ def test_a_read_is_given_up_when_its_client_leaves_and_a_write_is_not(
 
 def test_headers_of_a_connection_and_cookies_of_others_are_not_passed_on(tmp_path: Path) -> None:
     with talkative(tmp_path) as server:
-        headers = {"connection": "keep-alive, X-Private", "x-private": "1", "x-kept": "2"}
+        headers = {"connection": "keep-alive, X-Private", "x-private": "1", "x-kept": "2", "expect": "100-continue"}
         for _ in range(2):
             answer = httpx.get(f"{server.url}/chat", headers=headers, trust_env=False)
             assert answer.headers["set-cookie"] == "theirs=1"
@@ -278,6 +278,7 @@ def test_headers_of_a_connection_and_cookies_of_others_are_not_passed_on(tmp_pat
             sent = (tmp_path / "chat").read_text().lower()
             assert "x-kept: 2" in sent
             assert "x-private" not in sent
+            assert "expect" not in sent
             assert "theirs" not in sent
 
 

@@ -186,6 +186,59 @@ def test_a_client_that_goes_away_in_the_middle_is_not_answered(
     assert caplog.text == ""
 
 
+WAITING = [
+    ("GET", "/health"), ("GET", "/ready"), ("HEAD", "/health"), ("POST", "/health"), ("POST", "/wp-login.php"),
+    ("GET", "/get-online-features"), ("POST", "/search"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [5, HUNDRED_MB], ids=["short", "long"])
+@pytest.mark.parametrize(("method", "path"), WAITING)
+def test_what_follows_an_answer_is_never_taken_for_the_body_that_it_did_not_wait_for(
+    server: FastServer, method: str, path: str, length: int
+) -> None:
+    """The client may send the body all the same, or not, where it is answered without leave (RFC 9110, 10.1.1)."""
+    with connected(server) as made:
+        made.sendall(head(method, path, "expect: 100-continue", length=length))
+        first = Answer(made, interim=True)
+        if first.status == 100:
+            assert length == 5
+            made.sendall(b"xxxxx" + whole(7))
+            answer = Answer(_Ahead(first.rest or b"", made), interim=method == "HEAD")
+            answer = Answer(_Ahead(answer.rest, made))
+            assert json.loads(answer.body)["results"][1]["values"] == [7]
+        else:
+            assert first.headers["connection"] == "close"
+            assert is_closed(made, 4)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["whole", "in two"])
+@pytest.mark.parametrize(("method", "path"), WAITING)
+def test_a_body_that_nobody_asked_for_is_not_taken_for_a_request(
+    server: FastServer, method: str, path: str, pause: float
+) -> None:
+    smuggled = head("GET", "/ready")
+    with connected(server) as made:
+        made.sendall(head(method, path, length=len(smuggled)))
+        time.sleep(pause)
+        made.sendall(smuggled + whole(7))
+        answer = Answer(made, interim=method == "HEAD")
+        answer = Answer(_Ahead(answer.rest, made))
+        assert json.loads(answer.body)["results"][1]["values"] == [7]
+
+
+def test_who_asks_for_leave_while_nobody_reads_is_refused_for_good(
+    server: FastServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_UNREAD", -1)
+    with connected(server) as made:
+        made.sendall(head("POST", "/get-online-features", "expect: 100-continue", length=5))
+        answer = Answer(made)
+        assert_refused(answer, 503)
+        assert answer.headers["connection"] == "close"
+        assert is_closed(made, 2)
+
+
 # --- what is in a body
 
 JSON = st.recursive(

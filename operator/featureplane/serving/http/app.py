@@ -18,7 +18,7 @@ from featureplane.serving.http.asgi import Receive, Scope, Send, say
 from featureplane.serving.http.body import BodyTooLarge, ClientGone, EncodedBody, TooManyBodies, read_body
 from featureplane.serving.http.elsewhere import Elsewhere
 from featureplane.serving.http.guard import let_in
-from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
+from featureplane.serving.http.refusing import CLOSE, RETRY_AFTER, new_id, refuse
 from featureplane.serving.http.routes import Routes
 from featureplane.serving.reading.as_json import as_json
 from featureplane.serving.reading.reader import OnlineReader
@@ -35,11 +35,10 @@ ROUTES = frozenset({
     "/health", "/ready", "/metrics", "/status", "/status/views", "/",
 })  # fmt: skip
 _ANY_OTHER = "other"
+_PROBES = frozenset({"/health", "/ready"})
 Answering = Callable[[Scope, Receive, bytes, Send], Awaitable[None]]
 # As proxies note who has gone before he was answered.
 _CLIENT_GONE = 499
-# Who waits for leave to send his body shall not wait on.
-_CLOSE = (b"connection", b"close")
 _PLAIN_BODIES = (b"accept-encoding", b"identity")
 logger = logging.getLogger(__name__)
 
@@ -119,21 +118,17 @@ class App:
         if scope["path"] == ONLINE_FEATURES:
             self._meter.refused(ONLINE_FEATURES)
         waits = any(name == b"expect" for name, _ in scope["headers"])
-        await refuse(send, refused, *headers, *((_CLOSE,) if waits else ()), request_id=request_id)
+        await refuse(send, refused, *headers, *((CLOSE,) if waits else ()), request_id=request_id)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
-        gets = method in {"GET", "HEAD"}
         if method == "POST" and path == ONLINE_FEATURES:
             body = await read_body(scope, receive, self._parts.most_bytes)
             await self._online_features(scope, receive, body, send)
-        elif gets and path == "/health":
-            await say(send, 200, b"")
-        elif gets and path == "/ready":
-            problems = self._parts.health.problems()
-            await say(send, 200, orjson.dumps({"problems": problems}))
-        elif gets and path in self._parts.routes:
-            await self._parts.routes[path](scope, send)
+        elif method in {"GET", "HEAD"} and (path in _PROBES or path in self._parts.routes):
+            # Who waits for leave to send his body sends another request else, which would be taken for it.
+            await read_body(scope, receive, self._parts.most_bytes)
+            await self._got(scope, send)
         elif method == "POST" and (path := path.rstrip("/")) in self._parts.closed:
             await self._refuse(scope, send, Refused(self._parts.closed[path], 403))
         else:
@@ -141,6 +136,15 @@ class App:
             writes = self._parts.writes if scope["method"] == "POST" and scope["path"] in WRITES else None
             answer = writes.answer if writes else self._parts.elsewhere.forward
             await self._noted(answer, scope, receive, body, send)
+
+    async def _got(self, scope: Scope, send: Send) -> None:
+        path = scope["path"]
+        if path == "/health":
+            await say(send, 200, b"")
+        elif path == "/ready":
+            await say(send, 200, orjson.dumps({"problems": self._parts.health.problems()}))
+        else:
+            await self._parts.routes[path](scope, send)
 
     async def _noted(self, answer: Answering, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
         """Have it answered, and count that."""

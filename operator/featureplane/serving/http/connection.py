@@ -22,7 +22,7 @@ from featureplane.serving.http.asgi import Receive, Scope, Send
 from featureplane.serving.http.cycle import Cycle
 from featureplane.serving.http.lane import MOST_BYTES as MOST_IN_THE_LANE
 from featureplane.serving.http.lane import Lane
-from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
+from featureplane.serving.http.refusing import CLOSE, RETRY_AFTER, new_id, refuse
 from featureplane.serving.reading.refusals import Refused
 
 # Seconds from the first byte of a request to its last, and without a byte of an answer being read.
@@ -314,7 +314,7 @@ _few_split = lru_cache(256)(_split)
 
 
 async def _busy(_: Scope, __: Receive, send: Send) -> None:
-    await refuse(send, Refused("too many answers wait for their clients to read them", 503), RETRY_AFTER)
+    await refuse(send, Refused("too many answers wait for their clients to read them", 503), RETRY_AFTER, CLOSE)
 
 
 def _body(message: str) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from featureplane.serving.reading.refusals import Refused
 # Of a connection and not of a message (RFC 9110, section 7.6.1), or given anew.
 _HOPS = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"upgrade",
-    b"transfer-encoding", b"content-length",
+    b"transfer-encoding", b"content-length", b"expect",
 }  # fmt: skip
 _AWAY = "Feast's own app, which answers for this, cannot be reached; it is started again when it has ended"
 # Not in our words, for Feast looks at the token before our route does.

@@ -8,6 +8,8 @@ from featureplane.serving.http.asgi import Send, say
 from featureplane.serving.reading.refusals import Refused
 
 RETRY_AFTER = (b"retry-after", b"1")
+# Who waits for leave to send his body shall not wait on, and what he sends next not be taken for it.
+CLOSE = (b"connection", b"close")
 
 
 def new_id() -> str:
