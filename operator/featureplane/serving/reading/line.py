@@ -12,6 +12,7 @@ from typing import Any
 
 from featureplane.serving.reading.link import CONNECT_SECONDS, Link, LinkLost, Waiter
 from featureplane.serving.reading.outages import why_not_connected
+from featureplane.serving.reading.refusals import Refused
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +27,37 @@ _KEPT = 4 << 20
 _SMALL = 64 << 10
 # What is on the link when small ones have to queue with all others.
 _MOST_AT_ONCE = 8 << 20
+# Bytes of replies to all requests of a process that have not all their replies, and to one: values may have any length.
+MOST_KEPT = 256 << 20
+MOST_OF_ONE = 128 << 20
+# Rows of a request whose replies are not counted; it would cost the smallest requests more than others.
+_FEW = 8
 
 Connect = Callable[[], Awaitable[Link]]
 
 
 class Away(Exception):
     """Redis does not answer, or not in time."""
+
+
+class _Kept:
+    """What has come of the replies to one request."""
+
+    of_all = 0
+
+    def __init__(self) -> None:
+        self._size = 0
+
+    def more(self, size: int) -> Exception | None:
+        """Why the request is given up, where there is more of it now than may be."""
+        self._size += size
+        _Kept.of_all += size
+        if self._size > MOST_OF_ONE:
+            return Refused(f"the rows have more than {MOST_OF_ONE >> 20} MiB; ask for fewer of them at a time", 413)
+        return Away("too large rows are read from it at the moment") if _Kept.of_all > MOST_KEPT else None
+
+    def forget(self) -> None:
+        _Kept.of_all -= self._size
 
 
 class Line:
@@ -76,7 +102,7 @@ class Line:
             self._lost(why)
 
     async def ask(self, commands: Sequence[bytes], each: int = 1) -> list[Any]:
-        """The reply to each command, or replies where it is more than one in a piece. Raises Away."""
+        """The reply to each command, or replies where it is more than one in a piece. Raises Away, Refused."""
         link = self._link
         if link is None or link.is_lost:
             link = await self._another()
@@ -84,24 +110,24 @@ class Line:
         if self._under_way + size > self._most + (_KEPT if size <= _SMALL else 0):
             raise Away("too many rows are read from it at the moment")
         self._under_way += size
+        kept = _Kept() if len(commands) > _FEW else None
         try:
             if len(commands) <= _AT_ONCE:
-                return await link.ask(b"".join(commands), each * len(commands))
-            return await self._ask_in_parts(link, commands, each)
+                return await link.ask(b"".join(commands), each * len(commands), kept.more if kept else None)
+            return await self._ask_in_parts(link, commands, each, kept)
         except LinkLost as error:
             raise Away(str(error)) from None
         finally:
             self._under_way -= size
+            if kept is not None:
+                kept.forget()
 
     def at_once(self, commands: Sequence[bytes], waiter: Waiter) -> bool:
-        """Ask for the reply to each command where the link is there, and has room; False if not."""
+        """Ask for the replies to a few commands where the link is there, and has room; False if not."""
         link = self._link
-        if link is None or link.is_lost or link.unanswered > _MOST_AT_ONCE:
+        if link is None or link.is_lost or link.unanswered > _MOST_AT_ONCE or len(commands) > _FEW:
             return False
-        asked = b"".join(commands)
-        if len(asked) > _SMALL:
-            return False
-        link.ask_for(waiter, asked, len(commands))
+        link.ask_for(waiter, b"".join(commands), len(commands))
         return True
 
     @property
@@ -110,11 +136,12 @@ class Line:
         return self._why if self._link is None or self._link.is_lost else ""
 
     @staticmethod
-    async def _ask_in_parts(link: Link, commands: Sequence[bytes], each: int) -> list[Any]:
+    async def _ask_in_parts(link: Link, commands: Sequence[bytes], each: int, kept: _Kept | None) -> list[Any]:
+        more = kept.more if kept is not None else None
         replies: list[Any] = []
         for start in range(0, len(commands), _AT_ONCE):
             some = commands[start : start + _AT_ONCE]
-            replies += await link.ask(b"".join(some), each * len(some))
+            replies += await link.ask(b"".join(some), each * len(some), more)
         return replies
 
     async def _another(self) -> Link:

@@ -38,6 +38,10 @@ class Waiter(Protocol):
     def set_exception(self, error: Exception, /) -> None: ...
 
 
+# Is told how many bytes came of a request that is not whole yet; what it returns is why the request is given up.
+Keep = Callable[[int], Exception | None]
+
+
 class Link(asyncio.Protocol):
     """Made by `open_link`. Every method is for the loop's thread.
 
@@ -51,8 +55,8 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._gets = self._reader.gets
         # For each request who waits for it, the number of its replies, those that came, until when all must have come,
-        # and how long it is.
-        self._waiting: deque[tuple[Waiter, int, list[Any], float, int]] = deque()
+        # how long it is, and who is told how much did.
+        self._waiting: deque[tuple[Waiter, int, list[Any], float, int, Keep | None]] = deque()
         # Bytes of all that wait for replies.
         self.unanswered = 0
         self._transport: asyncio.Transport | None = None
@@ -62,20 +66,22 @@ class Link(asyncio.Protocol):
         self.on_lost: Callable[[str], None] | None = None
         self.is_lost = False
 
-    def ask(self, commands: bytes, count: int) -> asyncio.Future[list[Any]]:
-        """Send `count` commands; their replies, errors as hiredis.ReplyError. The future may raise LinkLost."""
+    def ask(self, commands: bytes, count: int, keep: Keep | None = None) -> asyncio.Future[list[Any]]:
+        """Send `count` commands; their replies, errors as hiredis.ReplyError. The future may raise LinkLost, and what
+        `keep` returns.
+        """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if self.is_lost or self._transport is None:
             future.set_exception(LinkLost("the connection ended"))
         else:
-            self.ask_for(future, commands, count)
+            self.ask_for(future, commands, count, keep)
         return future
 
-    def ask_for(self, waiter: Waiter, commands: bytes, count: int) -> None:
+    def ask_for(self, waiter: Waiter, commands: bytes, count: int, keep: Keep | None = None) -> None:
         """As `ask` does, of a link that is not lost."""
         size = len(commands)
         self.unanswered += size
-        self._waiting.append((waiter, count, [], self._loop.time() + LONGEST_SECONDS, size))
+        self._waiting.append((waiter, count, [], self._loop.time() + LONGEST_SECONDS, size, keep))
         if self._watch is None:
             self._silent = 0
             self._watch = self._loop.call_later(_LOOK_SECONDS, self._look)
@@ -123,10 +129,12 @@ class Link(asyncio.Protocol):
         gets, waiting = self._gets, self._waiting
         try:
             while waiting:
-                waiter, count, replies, _, size = waiting[0]
+                waiter, count, replies, _, size, keep = waiting[0]
                 while len(replies) < count:
                     reply = gets()
                     if reply is False:
+                        if keep is not None:
+                            _keep(keep, len(data), waiter, replies)
                         return
                     replies.append(reply)
                 waiting.popleft()
@@ -142,6 +150,13 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(why_not_connected(exc) if exc else "the connection ended")
+
+
+def _keep(keep: Keep, size: int, waiter: Waiter, replies: list[Any]) -> None:
+    if not waiter.done() and (why := keep(size)) is not None:
+        waiter.set_exception(why)
+    if waiter.done():  # the rest has to come all the same, for its place
+        replies[:] = [None] * len(replies)
 
 
 async def open_link(
