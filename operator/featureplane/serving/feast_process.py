@@ -8,6 +8,7 @@ from typing import Any
 
 from featureplane.serving.child import read_request, when_parent_ends
 from featureplane.serving.closed import Closed
+from featureplane.serving.discretion import keep_passwords_out
 from featureplane.serving.feast_access import trust_the_workers
 from featureplane.serving.feast_messages import add_route
 
@@ -16,6 +17,7 @@ _FIRST_SOCKET = 3
 
 def main() -> None:
     request = read_request()
+    keep_passwords_out()
     _pass_on(request["socket"])
     when_parent_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
     from pathlib import Path

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from featureplane.serving.child import Announcement, bracketed, read_request, when_parent_ends
+from featureplane.serving.discretion import keep_passwords_out
 
 # What a client may ask for, each by name. `feast.offline_server.OfflineServer` also has offline_write_batch,
 # write_logged_features, persist, validate_data_source and get_table_column_names_and_types_from_data_source.
@@ -72,6 +73,7 @@ def make_server(store: Any, host: str, port: int) -> Any:
 
 def main() -> None:
     announcement, request = Announcement(), read_request()
+    keep_passwords_out()
     from pathlib import Path
 
     from feast import FeatureStore, RepoConfig

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from featureplane.serving.child import Announcement, bracketed, read_request, when_parent_ends
+from featureplane.serving.discretion import keep_passwords_out
 
 _SERVICE = "/feast.registry.RegistryServer/"
 # Each by name: a method that a release of Feast adds is refused until somebody has looked at it. Left out of what only
@@ -91,6 +92,7 @@ def make_server(store: Any, address: str) -> tuple[Any, int]:
 
 def main() -> None:
     announcement, request = Announcement(), read_request()
+    keep_passwords_out()
     from pathlib import Path
 
     from feast import FeatureStore, RepoConfig
