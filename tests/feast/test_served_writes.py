@@ -153,6 +153,14 @@ def test_the_newest_event_wins_and_an_equal_one_is_written_again(served: Served)
     assert served.read(103, "trips") == [3]
 
 
+def test_times_in_one_microsecond_are_one_time(served: Served) -> None:
+    second = NOW.replace(microsecond=0, tzinfo=None).isoformat()
+    assert counts(served.write(a_row(171, trips=1, happened_at=f"{second}.000001999Z"))) == (1, 0, 0)
+    assert counts(served.write(a_row(171, trips=2, happened_at=f"{second}.000001000Z"))) == (1, 0, 0)
+    assert counts(served.write(a_row(171, trips=3, happened_at=f"{second}.000000999Z"))) == (0, 1, 0)
+    assert served.read(171, "trips") == [2]
+
+
 def test_of_two_rows_of_one_entity_the_newest_stays_and_of_equal_ones_the_last(served: Served) -> None:
     rows = [a_row(104, trips=trips, happened_at=(NOW + timedelta(seconds=shift)).isoformat())
             for trips, shift in ((1, 0), (2, 5), (3, 5), (4, 2))]  # fmt: skip

@@ -11,6 +11,7 @@ from featureplane.serving.reading.values import Undecodable
 
 EPOCH = "1970-01-01T00:00:00Z"
 _DAY = 86_400
+_MICROS = 1_000_000
 _FIRST = date(1970, 1, 1)
 
 
@@ -37,9 +38,11 @@ def _seconds(stored: bytes) -> float:
 @lru_cache(16_384)
 def _written(stored: bytes) -> str:
     time = _parsed(stored)
-    days, clock = divmod(time.seconds, _DAY)
+    # Feast's server goes through microseconds.
+    seconds, micros = divmod(time.seconds * _MICROS + round(time.nanos / 1000), _MICROS)
+    days, clock = divmod(seconds, _DAY)
     try:
-        return f"{_date(days)}T{_clock(clock)}{_fraction(time.nanos) if time.nanos else ''}Z"
+        return f"{_date(days)}T{_clock(clock)}{_fraction(micros) if micros else ''}Z"
     except OverflowError as error:
         raise Undecodable("a stored event time is beyond the year 9999") from error
 
@@ -61,7 +64,5 @@ def _clock(seconds: int) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _fraction(nanos: int) -> str:
-    """Feast's server goes through microseconds."""
-    micros = round(nanos / 1000)
+def _fraction(micros: int) -> str:
     return f".{micros // 1000:03}" if micros % 1000 == 0 else f".{micros:06}"
