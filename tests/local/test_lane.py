@@ -59,7 +59,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
-@pytest.mark.parametrize("drivers", [[1], [1, 2, 99], list(range(500))])
+@pytest.mark.parametrize("drivers", [[1], [1, 2, 99], list(range(8))])
 def test_a_simple_request_takes_it(server: FastServer, taken: list[bool], drivers: list[int]) -> None:
     assert server.ask(*drivers).status_code == 200
     assert taken == [True]
@@ -139,6 +139,11 @@ def test_what_redis_does_not_answer_is_the_applications(redis: RedisProcess, tmp
     finally:
         own.kill()
     assert True in taken
+
+
+def test_many_rows_are_the_applications_which_counts_their_bytes(server: FastServer, taken: list[bool]) -> None:
+    assert server.ask(*range(9)).status_code == 200
+    assert taken == [False]
 
 
 def test_a_full_link_is_the_applications(
