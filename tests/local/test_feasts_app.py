@@ -18,7 +18,7 @@ import pytest
 from fast_server import FastServer, fast_server
 from featureplane.errors import FeatureplaneError
 from featureplane.serving import on_demand as module
-from featureplane.serving.http import connection, elsewhere
+from featureplane.serving.http import elsewhere, patience
 from featureplane.serving.on_demand import on_demand
 from featureplane.serving.process import ServerProcess
 from featureplane.settings import RedisAddress
@@ -260,7 +260,7 @@ def until_there(path: Path) -> str:
 def test_a_read_is_given_up_when_its_client_leaves_and_a_write_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, end: str
 ) -> None:
-    monkeypatch.setattr(connection, "HALF_CLOSED_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "HALF_CLOSED_SECONDS", 0.2)
     with talkative(tmp_path) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as made:
             made.sendall(f"POST /{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}".encode())

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from data.writing.redis_processes import RedisProcess
 from fast_server import FEATURES, VIEW, FastServer, asking, fast_server, fill, values_of
-from featureplane.serving.http import connection
+from featureplane.serving.http import connection, patience
 from featureplane.serving.http.app import MOST_BYTES
 
 # Wide rows, so that some thousand of them are a lot.
@@ -430,8 +430,8 @@ def test_a_connection_ends_as_its_client_wishes_also_beside_another_wish(server:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "REQUEST_SECONDS", 1.0)
-    monkeypatch.setattr(connection, "UNREAD_SECONDS", 1.0)
+    monkeypatch.setattr(patience, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(patience, "UNREAD_SECONDS", 1.0)
 
 
 SLOW = {
@@ -538,7 +538,7 @@ def test_more_connections_than_there_is_room_for_are_told_so(
     server: FastServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.ask(1)
-    monkeypatch.setattr(connection, "MOST_CONNECTIONS", len(server.server.server_state.connections))
+    monkeypatch.setattr(patience, "MOST_CONNECTIONS", len(server.server.server_state.connections))
     with connected(server) as made:
         answer = Answer(made)
         assert_refused(answer, 503)

@@ -1,37 +1,24 @@
-"""uvicorn's connection of a client, with an end to every wait: for a request that does not come whole, for an answer
-that nobody reads, and for what more clients than there is room for may want.
-
-Times are looked at about once a second for all connections together (`look`, see `draining`): a timer for each request
-would cost more than the rest of this.
+"""What a client sends on a connection, taken apart into requests: each within bounds, and begun by the application or
+on the shortest way (`lane`).
 """
 
 import asyncio
-from collections.abc import Sized
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-import orjson
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from featureplane.serving.counting import ONLINE_FEATURES
 from featureplane.serving.http.asgi import Receive, Scope, Send
 from featureplane.serving.http.cycle import Cycle
 from featureplane.serving.http.lane import MOST_BYTES as MOST_IN_THE_LANE
-from featureplane.serving.http.lane import Lane
-from featureplane.serving.http.refusing import CLOSE, RETRY_AFTER, new_id, refuse
+from featureplane.serving.http.patience import PatientConnection
+from featureplane.serving.http.refusing import CLOSE, RETRY_AFTER, refuse
 from featureplane.serving.reading.refusals import Refused
 
-# Seconds from the first byte of a request to its last, and without a byte of an answer being read.
-REQUEST_SECONDS = 20.0
-UNREAD_SECONDS = 20.0
-# For an answer to who has said all he wants to: he may listen, or be gone, which looks the same.
-HALF_CLOSED_SECONDS = 5.0
-# Connections of one worker, and bytes of answers that wait to be read.
-MOST_CONNECTIONS = 5_000
+# Bytes of all answers of a worker that wait to be read.
 MOST_UNREAD = 128 << 20
 # Bytes of a request's head beyond the piece that it began in, and of all that is around its body: chunks have lengths,
 # and may be followed by more headers.
@@ -46,43 +33,14 @@ _MOST_OF_A_KEPT_URL = 128
 _OF_UPGRADES = {b"connection", b"upgrade", b"http2-settings"}
 
 
-class State(ServerState):
-    """What the connections of a server share: whether it is about to end, and how much of all answers was not read.
-
-    Without a `lane` every request goes to the application.
-    """
-
-    is_draining = False
-    unread = 0
-    lane: Lane | None = None
-
-
-class Connection(HttpToolsProtocol):
+class Connection(PatientConnection):
     """See the module."""
 
-    server_state: State
-    cycle: Cycle
-    # When the request that is coming in began to; None while none is.
-    _began: float | None = None
-    # Since when all that was asked is answered, and nothing came; None where that is not so.
-    _idle_since: float | None = None
     # Whether its application waits for its body, which may be one for the lane.
     _may_take_the_lane = False
     # Whether its head is not whole, and what came of it after its first piece without its body.
     _is_in_head = False
     _around = 0
-    # What of the answers was not read yet, and since when that is so much.
-    _unread = 0
-    _unread_since = 0.0
-    # Until when its client, who says no more, is waited with.
-    _listens_until: float | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.flow = _Flow(transport, self.pipeline)
-        self._began = self.loop.time()
-        if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse(503, "this server has as many connections as it takes")
 
     def data_received(self, data: bytes) -> None:
         self._idle_since = None
@@ -158,17 +116,6 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
-    def on_response_complete(self) -> None:
-        """As uvicorn does, which has a timer for the end of each wait for another request."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        elif self._began is None:
-            self._idle_since = self.loop.time()
-
     def on_body(self, body: bytes) -> None:
         self._around -= len(body)
         if self.parser.should_upgrade() or self.cycle.response_complete:
@@ -204,15 +151,6 @@ class Connection(HttpToolsProtocol):
     def _start(self, cycle: Cycle) -> None:
         self._start_asgi_task(cycle, self.app)
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own says bool or None
-        """Whether to keep what is left of the connection: who has said all he wants to may still be listening."""
-        # TLS has no half of a connection.
-        if self.scheme == "https" or not self._is_answering or self._began is not None:
-            return False
-        self.cycle.keep_alive = False
-        self._listens_until = self.loop.time() + HALF_CLOSED_SECONDS
-        return True
-
     def _without_its_wish(self) -> bytes | None:
         """A request's head without its wish for another protocol, as who does not speak that may (RFC 9110, 7.8).
 
@@ -230,72 +168,10 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         return b"\r\n".join([*lines, b"", b""])
 
-    def look(self, now: float) -> int:
-        """Close the connection where its client is too slow; how many bytes were not read."""
-        self._look_at_answers(now)
-        self._look_at_request(now)
-        return self._unread
-
-    def _look_at_request(self, now: float) -> None:
-        if self.transport.is_closing():
-            return
-        is_waited_with = self._listens_until is None or now < self._listens_until
-        if not is_waited_with and not self.cycle.response_started and not self._unread:
-            self.transport.abort()
-        elif self._is_answering:
-            # What the client sends meanwhile may wait, and so may he.
-            self._began = now if self._began is not None else None
-        elif self._idle_since is not None:
-            if now - self._idle_since > self.timeout_keep_alive:
-                self.transport.close()
-        elif self._began is None:
-            # Something came, and no request began with it.
-            self._began = now
-        elif now - self._began > REQUEST_SECONDS:
-            if self.cycle is not None and self.cycle.response_started and self.cycle.more_body:
-                self.transport.abort()  # the rest of a body that was refused
-            else:
-                self._refuse(408, f"the request did not come whole in {REQUEST_SECONDS:.0f} seconds")
-
-    @property
-    def _is_answering(self) -> bool:
-        """Whether a request came whole and has no whole answer."""
-        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
-
-    def _look_at_answers(self, now: float) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if not unread or unread < self._unread:
-            self._unread_since = now
-        elif self._unread and now - self._unread_since > UNREAD_SECONDS:
-            self.transport.abort()
-        self._unread = unread
-
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         task = self.loop.create_task(cycle.run_asgi(_busy if self.server_state.unread > MOST_UNREAD else app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
-
-    def _refuse(self, status: int, message: str) -> None:
-        """Answer without an application, and close."""
-        request_id, body = _body(message)
-        retry = b"retry-after: 1\r\n" if status == 503 else b""  # noqa: PLR2004 - HTTP's
-        self.transport.write(
-            STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
-            b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n%b" % (retry, request_id, len(body), body)
-        )
-        self.transport.close()
-
-
-class _Flow(FlowControl):
-    """uvicorn's, which reads on after each answer, however many requests came ahead of theirs."""
-
-    def __init__(self, transport: Any, ahead: Sized) -> None:
-        super().__init__(transport)
-        self._ahead = ahead
-
-    def resume_reading(self) -> None:
-        if not self._ahead:
-            super().resume_reading()
 
 
 def _length_of(headers: list[tuple[bytes, bytes]]) -> int:
@@ -315,8 +191,3 @@ _few_split = lru_cache(256)(_split)
 
 async def _busy(_: Scope, __: Receive, send: Send) -> None:
     await refuse(send, Refused("too many answers wait for their clients to read them", 503), RETRY_AFTER, CLOSE)
-
-
-def _body(message: str) -> tuple[bytes, bytes]:
-    request_id = new_id()
-    return request_id.encode(), orjson.dumps({"message": message, "request_id": request_id})

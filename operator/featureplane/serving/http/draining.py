@@ -11,9 +11,10 @@ from typing import Any
 import uvicorn
 
 from featureplane.serving.child import PARENT_ENDED
-from featureplane.serving.http.connection import Connection, State
+from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.handshakes import Handshakes
 from featureplane.serving.http.lane import Lane
+from featureplane.serving.http.patience import State
 from featureplane.serving.turning_away import take_no_more
 
 # Seconds for clients to learn with an answer that they need another connection; those that ask for nothing in this time
