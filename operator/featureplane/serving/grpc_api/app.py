@@ -70,7 +70,7 @@ class GrpcApp:
         if not headers.get(b"content-type", b"").startswith(_GRPC):
             await say(send, 415, b'{"message": "this port speaks gRPC"}')
             return
-        has_begun = False
+        has_begun, last = False, b""
 
         async def answer(message: bytes) -> None:
             nonlocal has_begun
@@ -82,7 +82,7 @@ class GrpcApp:
         try:
             if self._access is not None:
                 await self._let_in(self._access, scope)
-            await self._call(scope, headers, receive, answer)
+            last = await self._call(scope, headers, receive, answer)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - each becomes a status
@@ -91,7 +91,7 @@ class GrpcApp:
             ends_with = _END
         if not has_begun:
             await send(dict(_BEGIN))
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": last})
         await send(dict(ends_with))
 
     async def _let_in(self, access: Access, scope: Scope) -> None:
@@ -103,22 +103,21 @@ class GrpcApp:
 
     async def _call(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, answer: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    ) -> bytes:
+        """The last of the answer, which goes out with its end; what comes before is told to `answer`."""
         encoding = headers.get(b"grpc-encoding", b"identity")
         unary = self._unary.get(scope["path"])
         if unary is not None:
-            try:
-                async with asyncio.timeout(_REQUEST_SECONDS):
+            async with asyncio.timeout(_REQUEST_SECONDS) as deadline:
+                try:
                     body = await read_body(scope, receive, MOST_BYTES)
-                message = only_message(body, encoding, MOST_BYTES)
-                seconds = _seconds(headers, _LONGEST_SECONDS)
-            except Exception:
-                self._turned_away(scope["path"])
-                raise
-            async with asyncio.timeout(seconds):
-                said = await unary(message, scope)
-            await answer(said)
-            return
+                    message = only_message(body, encoding, MOST_BYTES)
+                    seconds = _seconds(headers, _LONGEST_SECONDS)
+                except BaseException:  # that of the deadline, too
+                    self._turned_away(scope["path"])
+                    raise
+                deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+                return framed(await unary(message, scope))
         streaming = self._streaming.get(scope["path"])
         if streaming is None:
             raise Failed(Code.UNIMPLEMENTED, "there is no such method here; reflection says which there are")
@@ -131,6 +130,7 @@ class GrpcApp:
                     await answer(message)
         finally:
             self._streams -= 1
+        return b""
 
 
 def _seconds(headers: Mapping[bytes, bytes], most: float) -> float:
