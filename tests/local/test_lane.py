@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from data.writing.redis_processes import RedisProcess
 from fast_server import FEATURES, REFERENCES, VIEW, FastServer, asking, fast_server, fill
-from featureplane.serving.http import lane
+from featureplane.serving.http import connection, lane
 from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.lane import Lane
-from local.test_served_clients import Answer, connected, head, whole
+from local.test_served_clients import Answer, connected, head, is_closed, whole
 
 WIDE = tuple(f"f{number}" for number in range(50))
 VIEWS = {VIEW: FEATURES, "wide": WIDE}
@@ -121,6 +121,24 @@ def test_a_client_that_left_is_no_trouble(server: FastServer, redis: RedisProces
     made.close()
     assert server.ask(2).status_code == 200
     assert server.lane.in_progress == 0
+
+
+@pytest.mark.parametrize("with_lane", [True, False])
+def test_a_client_that_left_with_requests_behind_one_another_is_no_trouble(
+    redis: RedisProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, with_lane: bool
+) -> None:
+    monkeypatch.setattr(connection, "MOST_AHEAD", 1)
+    with fast_server(redis.address, with_lane=with_lane) as server:
+        assert server.ask(1).status_code == 200
+        with redis.client() as client:
+            client.execute_command("CLIENT", "PAUSE", "300", "ALL")
+        with connected(server) as made:
+            made.sendall(whole(1) + whole(2) + whole(3))
+            assert is_closed(made, 1)
+        assert server.ask(2).status_code == 200
+        assert server.lane.in_progress == 0
+    # Neither a fatal error of the link to Redis, nor an exception of the application.
+    assert not caplog.records
 
 
 def test_what_redis_does_not_answer_is_the_applications(redis: RedisProcess, tmp_path: Any, taken: list[bool]) -> None:

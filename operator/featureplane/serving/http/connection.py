@@ -114,6 +114,8 @@ class Connection(PatientConnection):
                 self._start(self.cycle)
         else:
             self.flow.pause_reading()
+            if not self.pipeline:
+                self._under_way = ahead
             self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:

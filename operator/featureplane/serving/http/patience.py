@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from featureplane.serving.http.cycle import Cycle
@@ -41,7 +41,9 @@ class PatientConnection(HttpToolsProtocol):
     """See the module. Requests that come in are parsed elsewhere, in `connection`."""
 
     server_state: State
+    # The request that came last, and the one that is answered where others came behind it.
     cycle: Cycle
+    _under_way: RequestResponseCycle | None = None
     # When the request that is coming in began to; None while none is.
     _began: float | None = None
     # Since when all that was asked is answered, and nothing came; None where that is not so.
@@ -59,6 +61,14 @@ class PatientConnection(HttpToolsProtocol):
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(503, "this server has as many connections as it takes")
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn does, which tells the request that came last alone; one ahead of it would write to nobody."""
+        if self.pipeline and self._under_way is not None:
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
+            self.pipeline.clear()
+        super().connection_lost(exc)
+
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own says bool or None
         """Whether to keep what is left of the connection: who has said all he wants to may still be listening."""
         # TLS has no half of a connection.
@@ -75,7 +85,9 @@ class PatientConnection(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            next_one, app = self.pipeline.pop()
+            self._under_way = next_one
+            self._start_asgi_task(next_one, app)
         elif self._began is None:
             self._idle_since = self.loop.time()
 

@@ -5,6 +5,7 @@ redis-py's asyncio client packs and parses each command in Python and lends a co
 """
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Protocol, cast
 import hiredis
 
 from featureplane.serving.reading.outages import why_not_connected, why_refused
+
+logger = logging.getLogger(__name__)
 
 # Seconds in which Redis says nothing at all while somebody waits, and in which a reply has to be complete.
 PATIENCE_SECONDS = 0.6
@@ -104,7 +107,7 @@ class Link(asyncio.Protocol):
             self._watch = None
         for waiter, *_ in waiting:
             if not waiter.done():
-                waiter.set_exception(LinkLost(why))
+                _tell(waiter.set_exception, LinkLost(why))
         if self.on_lost is not None:
             self.on_lost(why)
 
@@ -140,7 +143,7 @@ class Link(asyncio.Protocol):
                 waiting.popleft()
                 self.unanswered -= size
                 if not waiter.done():  # its request gave up, or its client went away
-                    waiter.set_result(replies)
+                    _tell(waiter.set_result, replies)
         except hiredis.ProtocolError:
             self._lose("it sent what is no answer")
             return
@@ -150,6 +153,14 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose(why_not_connected(exc) if exc else "the connection ended")
+
+
+def _tell(tell: Callable[[Any], None], what: Any) -> None:
+    """Whatever comes of it with one who waits, all others go on."""
+    try:
+        tell(what)
+    except Exception:
+        logger.exception("what Redis replied could not be passed on")
 
 
 def _keep(keep: Keep, size: int, waiter: Waiter, replies: list[Any]) -> None:
