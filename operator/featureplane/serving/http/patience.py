@@ -6,7 +6,7 @@ would cost more than the rest of this.
 """
 
 from collections.abc import Sized
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -132,7 +132,16 @@ class PatientConnection(HttpToolsProtocol):
         self._unread = unread
 
     def _refuse(self, status: int, message: str) -> None:
-        """Answer without an application, and close."""
+        """Answer without an application, and close. Where others ahead of it wait for their answers, it would be taken
+        for one of these: the last of them says that no more come.
+        """
+        if self.pipeline and self.cycle.more_body:  # its body is what is wrong
+            self.pipeline.popleft()
+            self.cycle = cast(Cycle, self.pipeline[0][0] if self.pipeline else self._under_way)
+        if self._is_answering:
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
         request_id, body = _body(message)
         retry = b"retry-after: 1\r\n" if status == 503 else b""  # noqa: PLR2004 - HTTP's
         self.transport.write(
