@@ -680,3 +680,22 @@ def test_requests_ahead_of_their_answers_are_bounded(server: FastServer, monkeyp
         while made.recv(1 << 20):
             pass
     assert server.client.get("/health").status_code == 200
+
+
+def test_requests_ahead_of_their_answers_are_bounded_for_all_together(
+    server: FastServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_AHEAD_OF_ALL", 0)
+    state = server.server.server_state
+    with connected(server) as one, connected(server) as other:
+        one.sendall(whole(1) * 10)  # few are always taken
+        left, answered = b"", 0
+        while answered < 10:
+            answer = Answer(_Ahead(left, one))
+            left, answered = answer.rest, answered + 1
+        other.sendall(whole(1) * 100)
+        assert is_closed(other, 2)
+        one.sendall(whole(1) * 3 + WRONG[1])
+        assert is_closed(one, 2)
+    assert server.ask(1).status_code == 200
+    assert state.ahead == 0

@@ -26,6 +26,9 @@ MOST_OF_A_HEAD = 64 << 10
 MOST_AROUND_A_BODY = 8 << 20
 # Requests that came before those ahead of them were answered; nothing more is read while there is one.
 MOST_AHEAD = 2_000
+# Of all connections of a worker, at 3 KB each, but for the first ones of a connection.
+MOST_AHEAD_OF_ALL = 20_000
+_FEW_AHEAD = 10
 # Requests of one piece that wish for another protocol: each is parsed twice, with all that follows it.
 _MOST_WISHES = 16
 # Paths of requests are few, but for those that somebody makes up.
@@ -80,10 +83,15 @@ class Connection(PatientConnection):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        if len(self.pipeline) >= MOST_AHEAD:
+        if self.pipeline and self._has_too_many_ahead:
             self.transport.abort()
         elif not self.parser.should_upgrade():
             self._begin_cycle()
+
+    @property
+    def _has_too_many_ahead(self) -> bool:
+        its = len(self.pipeline)
+        return its >= MOST_AHEAD or (its >= _FEW_AHEAD and self.server_state.ahead >= MOST_AHEAD_OF_ALL)
 
     def _begin_cycle(self) -> None:
         """As uvicorn does, which parses the path of each request anew."""
@@ -117,6 +125,7 @@ class Connection(PatientConnection):
             if not self.pipeline:
                 self._under_way = ahead
             self.pipeline.appendleft((self.cycle, self.app))
+            self.server_state.ahead += 1
 
     def on_body(self, body: bytes) -> None:
         self._around -= len(body)

@@ -27,13 +27,15 @@ MOST_CONNECTIONS = 5_000
 
 
 class State(ServerState):
-    """What the connections of a server share: whether it is about to end, and how much of all answers was not read.
+    """What the connections of a server share: whether it is about to end, how much of all answers was not read, and how
+    many requests wait for those ahead of them.
 
     Without a `lane` every request goes to the application.
     """
 
     is_draining = False
     unread = 0
+    ahead = 0
     lane: Lane | None = None
 
 
@@ -66,6 +68,7 @@ class PatientConnection(HttpToolsProtocol):
         if self.pipeline and self._under_way is not None:
             self._under_way.disconnected = True
             self._under_way.message_event.set()
+            self.server_state.ahead -= len(self.pipeline)
             self.pipeline.clear()
         super().connection_lost(exc)
 
@@ -87,6 +90,7 @@ class PatientConnection(HttpToolsProtocol):
         if self.pipeline:
             next_one, app = self.pipeline.pop()
             self._under_way = next_one
+            self.server_state.ahead -= 1
             self._start_asgi_task(next_one, app)
         elif self._began is None:
             self._idle_since = self.loop.time()
@@ -137,6 +141,7 @@ class PatientConnection(HttpToolsProtocol):
         """
         if self.pipeline and self.cycle.more_body:  # its body is what is wrong
             self.pipeline.popleft()
+            self.server_state.ahead -= 1
             self.cycle = cast(Cycle, self.pipeline[0][0] if self.pipeline else self._under_way)
         if self._is_answering:
             self.cycle.keep_alive = False
