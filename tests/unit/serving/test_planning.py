@@ -55,6 +55,17 @@ def test_a_version_is_refused_where_none_are_kept(reference: str, status: int, s
     assert refused.value.status == status
 
 
+def test_a_view_that_is_named_again_and_again_is_refused_before_its_features_fill_the_memory() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match="50000 at the most") as refused:
+            plan_features(CATALOGUE, ("trips",) * 10_000, full_names=False)
+        assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    finally:
+        tracemalloc.stop()
+    assert refused.value.status == 413
+
+
 OTHERS = "set full_feature_names, or leave out all but one of"
 
 

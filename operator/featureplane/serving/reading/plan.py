@@ -22,6 +22,8 @@ _LATEST = {"", "latest"}
 # As Feast reads a version (feast/utils.py, `_parse_feature_or_view_ref`); whatever else has an @ is a name.
 _VERSION = re.compile(r"(.+)@v\d+", re.IGNORECASE | re.DOTALL)
 _MOST_SHOWN = 20
+# Features of a request: a view's name, which a body may hold 200,000 times, means all of them each time.
+MOST_FEATURES = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +92,7 @@ def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names
     if not catalogue.is_versioned:
         _refuse_versions(catalogue, references)
     wanted: dict[str, list[str]] = {}
+    count = 0
     for reference in references:
         asked, colon, feature = reference.partition(":")
         if not asked or (colon and not feature):
@@ -100,6 +103,9 @@ def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names
         if version.lower() not in _LATEST:
             name = asked
         view = _view(catalogue, name)
+        count += 1 if colon else len(view.features)
+        if count > MOST_FEATURES:
+            raise Refused(f"features: ask for {MOST_FEATURES} at the most in one request", 413)
         features = wanted.setdefault(name, [])
         features += [feature] if colon else view.features
     return _plan(
@@ -144,8 +150,9 @@ def _plan(catalogue: Catalogue, projections: Iterable[Projection], *, full_names
     for projection, view in chosen:
         if view.why_not:
             raise Refused(view.why_not)
+        its = frozenset(view.features)
         for feature in projection.features:
-            if feature not in view.features:
+            if feature not in its:
                 raise _no_feature(feature, projection.name, view)
     _refuse_collisions([each for each, _ in chosen], full_names=full_names)
     groups: dict[tuple[tuple[str, str], ...], list[int]] = {}
