@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from featureplane.registry.protos import ServingService, Value
 from featureplane.serving.catalogue.served import Catalogue, ServedView
+from featureplane.serving.grpc_api.calls import from_message
 from featureplane.serving.reading.answer import entities_of
 from featureplane.serving.reading.plan import plan_features
 from featureplane.serving.reading.reader import OnlineReader
@@ -64,6 +66,22 @@ def test_a_view_that_is_named_again_and_again_is_refused_before_its_features_fil
     finally:
         tracemalloc.stop()
     assert refused.value.status == 413
+
+
+def test_too_many_rows_are_refused_by_their_number_over_http_and_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_at(*_: Any) -> None:
+        pytest.fail("a value was looked at")
+
+    monkeypatch.setattr("featureplane.serving.reading.answer.converted", looked_at)
+    monkeypatch.setattr("featureplane.serving.grpc_api.calls._plain", looked_at)
+    message = ServingService.GetOnlineFeaturesRequest()
+    message.features.val.append("trips:count")
+    message.entities["driver_id"].val.extend([Value()] * 10_001)
+    reader = OnlineReader(lambda: CATALOGUE, Empty())  # type: ignore[arg-type]  # nothing else is asked of it
+    for request in (Request({"driver_id": ["x"] * 10_001}, features=("trips:count",)), from_message(message)):
+        with pytest.raises(Refused, match="10001 entity rows are too many") as refused:
+            reader.plan(request)
+        assert refused.value.status == 413
 
 
 OTHERS = "set full_feature_names, or leave out all but one of"

@@ -3,7 +3,7 @@
 What Redis holds is put into answers as it is (see `as_proto`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -17,7 +17,7 @@ from featureplane.serving.http.asgi import Scope
 from featureplane.serving.http.elsewhere import Elsewhere
 from featureplane.serving.http.guard import authorization
 from featureplane.serving.reading.as_proto import as_proto
-from featureplane.serving.reading.reader import OnlineReader
+from featureplane.serving.reading.reader import MOST_ROWS, OnlineReader
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.request import Request
 from featureplane.serving.reading.store import Away
@@ -84,7 +84,7 @@ def _named(entities: Any, names: Mapping[str, str], key: str) -> Any:
 
 def from_message(message: Any) -> Request:
     """A GetOnlineFeaturesRequest. Raises Refused."""
-    entities = {name: [_plain(value) for value in values.val] for name, values in message.entities.items()}
+    entities = {name: _plain_ones(values.val) for name, values in message.entities.items()}
     if not entities:
         raise Refused("entities: give the values of each join key")
     return Request(
@@ -94,6 +94,11 @@ def from_message(message: Any) -> Request:
         message.full_feature_names,
         message.include_feature_view_version_metadata,
     )
+
+
+def _plain_ones(values: Sequence[Any]) -> Sequence[Any]:
+    """As they are where they are too many: only their number is looked at then."""
+    return [_plain(value) for value in values] if len(values) <= MOST_ROWS else values
 
 
 def _plain(value: Any) -> Any:

@@ -48,12 +48,10 @@ class OnlineReader:
         store: Store,
         *,
         keeps_expired: bool = True,
-        most_rows: int = MOST_ROWS,
     ) -> None:
         self._catalogue = catalogue
         self._store = store
         self._keeps_expired = keeps_expired
-        self._most_rows = most_rows
         self._planned_for: Catalogue | None = None
         self._plans: OrderedDict[tuple[str, tuple[str, ...], bool], Plan] = OrderedDict()
 
@@ -71,13 +69,14 @@ class OnlineReader:
     def plan(self, request: Request) -> Asked:
         """Raises Refused, ForFeast."""
         plan = self._plan(request)
-        entities = entities_of(plan, request.entities)
-        rows = entities.rows
-        if rows > self._most_rows:
-            raise Refused(f"{rows} entity rows are too many for one request; ask for {self._most_rows}", 413)
+        # Before anything is made of each of them: a body may hold half a million.
+        rows = len(next(iter(request.entities.values())))
+        if rows > MOST_ROWS:
+            raise Refused(f"{rows} entity rows are too many for one request; ask for {MOST_ROWS}", 413)
         if rows * plan.width > MOST_VALUES:
             text = f"{rows} entity rows of {plan.width} features are too many values for one request"
             raise Refused(f"{text}; ask for {MOST_VALUES // plan.width} rows, or for fewer features", 413)
+        entities = entities_of(plan, request.entities)
         columns = {**entities.columns, DUMMY_KEY: ("",) * rows}
         keys: list[bytes] = []
         commands: list[bytes] = []
