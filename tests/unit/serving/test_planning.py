@@ -84,6 +84,16 @@ def test_too_many_rows_are_refused_by_their_number_over_http_and_grpc(monkeypatc
         assert refused.value.status == 413
 
 
+@pytest.mark.parametrize("value", [Value(bytes_val=b"x"), Value(int64_list_val={"val": [1]}), Value(null_val=0)])
+def test_what_is_no_text_is_no_key_of_text_over_grpc(value: Any) -> None:
+    message = ServingService.GetOnlineFeaturesRequest()
+    message.features.val.append("names:name")
+    message.entities["driver_id"].val.append(value)
+    reader = OnlineReader(lambda: CATALOGUE, Empty())  # type: ignore[arg-type]  # nothing else is asked of it
+    with pytest.raises(Refused, match="is no String; write a text"):
+        reader.plan(from_message(message))
+
+
 OTHERS = "set full_feature_names, or leave out all but one of"
 
 
