@@ -118,10 +118,14 @@ class FastServer:
     def stop(self) -> None:
         self.server.should_exit = True
 
+    def wait(self) -> None:
+        """Until it has ended."""
+        self._thread.join()
+
     def close(self) -> None:
         self.stop()
         self.client.close()
-        self._thread.join()
+        self.wait()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -105,3 +105,24 @@ def test_a_server_ends_while_somebody_has_not_greeted(tmp_path: Path) -> None:
             assert is_closed(silent)
     finally:
         redis.kill()
+
+
+def test_a_server_ends_while_somebody_keeps_an_idle_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis = RedisProcess(tmp_path).start()
+    try:
+        certificate = Certificate(*write_certificate(tmp_path))
+        with (
+            fast_server(redis.address, certificate=certificate) as made,
+            connected(made) as kept,
+            secure(made, kept) as agreed,
+        ):
+            agreed.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert agreed.recv(1000).startswith(b"HTTP/1.1 200")
+            made.stop()
+            made.wait()
+    finally:
+        redis.kill()
+    # uvicorn says so when its time for that is over.
+    assert "timeout graceful shutdown exceeded" not in caplog.text

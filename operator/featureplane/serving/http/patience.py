@@ -22,6 +22,8 @@ REQUEST_SECONDS = 20.0
 UNREAD_SECONDS = 20.0
 # For an answer to who has said all he wants to: he may listen, or be gone, which looks the same.
 HALF_CLOSED_SECONDS = 5.0
+# For the goodbye of TLS by who has an idle connection when the server ends; a pool of clients says it when it is used.
+GOODBYE_SECONDS = 0.5
 # Connections of one worker.
 MOST_CONNECTIONS = 5_000
 
@@ -94,6 +96,13 @@ class PatientConnection(HttpToolsProtocol):
             self._start_asgi_task(next_one, app)
         elif self._began is None:
             self._idle_since = self.loop.time()
+
+    def shutdown(self) -> None:
+        """As uvicorn does, which would be kept from its end for as long as uvloop waits for goodbyes."""
+        super().shutdown()
+        idle_since = self._idle_since
+        if idle_since is not None and self.loop.time() - idle_since > GOODBYE_SECONDS:  # all was sent by then
+            self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
 
     def look(self, now: float) -> int:
         """Close the connection where its client is too slow; how many bytes were not read."""
