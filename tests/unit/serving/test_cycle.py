@@ -136,3 +136,15 @@ def test_who_closes_says_so_once() -> None:
     said = client.send(200, [(b"connection", b"Close"), length(b"")], b"")
     assert said[0].lower().count(b"connection") == 1
     assert client.transport.closed
+
+
+def test_a_body_in_many_pieces_is_copied_once() -> None:
+    cycle = Client("POST").cycle
+    pieces = [b"%d" % number for number in range(5)]
+    for piece in pieces[:2]:
+        cycle.take(piece)
+    begun = cycle.body
+    for piece in pieces[2:]:
+        cycle.take(piece)
+    assert cycle.body is begun
+    assert begun == b"".join(pieces)

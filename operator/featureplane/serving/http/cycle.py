@@ -38,7 +38,12 @@ class Cycle(RequestResponseCycle):
 
     def take(self, body: bytes) -> None:
         """A piece of the request's body."""
-        self.body = bytearray(self.body) + body if self.body else body
+        if not self.body:
+            self.body = body
+        else:
+            if isinstance(self.body, bytes):
+                self.body = bytearray(self.body)
+            self.body += body  # in its place: pieces may be of a byte each
 
     async def receive(self) -> Any:
         if self.more_body or self._was_received or self.disconnected or self.response_complete:
