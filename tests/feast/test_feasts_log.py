@@ -1,4 +1,6 @@
-"""What Feast's own app writes into the server's log when its stores fail: whole tracebacks, and no password in them."""
+"""What Feast's own app writes into the server's log: what it does, and when its stores fail whole tracebacks, with no
+password in them.
+"""
 
 import socket
 import threading
@@ -69,6 +71,16 @@ def test_a_password_that_redis_repeats_is_not_logged(world: World, tmp_path: Pat
     said = log.read_text()
     assert "unknown command 'AUTH', with args beginning with" in said
     assert PASSWORD not in said
+
+
+def test_gunicorn_makes_no_control_socket_in_the_users_home(world: World, tmp_path: Path) -> None:
+    world.apply(a_feature_view("drivers"))
+    log = tmp_path / "log"
+    with feasts_app(world, world.stores, log) as client:
+        assert client.get("/health").is_success
+    said = log.read_text()
+    assert "Starting gunicorn" in said
+    assert "Control socket" not in said
 
 
 def test_a_postgresql_that_is_away_is_logged_without_a_password(

@@ -1,5 +1,6 @@
 """A child process that is Feast's own feature server on a Unix socket, ending when its parent does (see `process`)."""
 
+import functools
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ def main() -> None:
     _change_routes(feature_server, store, writes=request["writes"])
     _take_bare_views(feature_server)
     trust_the_workers(feature_server)
+    _without_control_socket(feature_server)
     feature_server.start_server(
         store=store,
         host="localhost",
@@ -101,6 +103,13 @@ def _outlive_outages(store: Any) -> None:
             logging.getLogger("featureplane").warning("the registry could not be read again: %s", reason)
 
     store.refresh_registry = refreshed
+
+
+def _without_control_socket(module: Any) -> None:
+    """Have gunicorn make no gunicorn.ctl in the user's home: all servers of a user would have the same one, by which
+    any of his processes can end their workers.
+    """
+    module.FeastServeApplication = functools.partial(module.FeastServeApplication, control_socket_disable=True)
 
 
 def _pass_on(descriptor: int) -> None:
