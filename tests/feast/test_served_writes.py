@@ -272,12 +272,20 @@ def test_a_push_over_grpc_is_the_same(served: Served) -> None:
     assert served.read(114, "trips", "tags", "photo") == [5, ["a", "b"], "AAE="]
 
 
-def test_pushes_are_counted(served: Served) -> None:
-    deadline = time.monotonic() + 10
+def pushes(served: Served) -> float:
     wanted = 'feast_push_request_total{mode="online",push_source="driver_stats_push"}'
-    while wanted not in served.http.get("/metrics").text:
+    lines = served.http.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(wanted))
+
+
+def test_pushes_that_are_taken_are_counted(served: Served) -> None:
+    before, deadline = pushes(served), time.monotonic() + 10
+    assert served.push(a_row(114, trips=-1)).status_code == 422
+    assert served.push(a_row(114)).is_success
+    while pushes(served) == before:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    assert pushes(served) == before + 1
 
 
 def test_the_newest_row_that_was_sent_says_how_fresh_the_view_is(served: Served) -> None:

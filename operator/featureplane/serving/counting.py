@@ -23,7 +23,7 @@ class Counts(Protocol):
         ...
 
     def pushed(self, push_source: str, to: str) -> None:
-        """Rows came for a push source that there is, for the online store or both."""
+        """Rows for a push source were taken, for the store or stores that `to` names."""
         ...
 
     def passed_on(self, endpoint: str, status: int, seconds: float) -> None:
