@@ -14,7 +14,9 @@ from featureplane.serving.app import serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PROJECT = a_project(
-    server={"writes": {"enabled": True}}, offlineStore={"type": "file", "dataRoot": {"uri": "/nowhere"}}
+    server={"writes": {"enabled": True}},
+    offlineStore={"type": "file", "dataRoot": {"uri": "/nowhere"}},
+    registry={"trustUserDefinedFunctions": True},
 )
 
 
@@ -47,6 +49,7 @@ def served(make_bare_world: Callable[..., World]) -> Iterator[Served]:
 
 def apply(store: Any) -> None:
     from feast.labeling import LabelView
+    from feast.on_demand_feature_view import on_demand_feature_view
     from feast.types import Float32, Int64, String
     from feast.value_type import ValueType
 
@@ -82,6 +85,12 @@ def apply(store: Any) -> None:
         ],
     )  # fmt: skip
     store.apply([driver, *views, view("graded", "labels", Field(name="grade", dtype=Int64)), labels])
+
+    @on_demand_feature_view(sources=[views[0]], schema=[Field(name="twice", dtype=Int64)], mode="python")
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"twice": [2 * count for count in inputs["count"]]}
+
+    store.apply([doubled])
     service = FeatureService(name="model", features=[views[2]], precompute_online=True)
     store.apply([service])
 
@@ -97,6 +106,13 @@ def test_all_views_of_a_push_source_are_written_together(served: Served) -> None
     assert (answer.headers["x-featureplane-rows-written"], answer.headers["x-featureplane-rows-older"]) == ("1", "1")
     assert served.read("trips:count", "rates:rate") == [6, 0.75]
     assert served.push("shared", count=8, rate="x").status_code == 422
+
+
+def test_an_on_demand_view_keeps_nobody_from_pushing_to_what_it_is_made_of(served: Served) -> None:
+    assert served.push("shared", driver_id=3, count=5, rate=0.5).is_success
+    asked = {"features": ["doubled:twice"], "entities": {"driver_id": [3]}}
+    answer = served.http.post("/get-online-features", json=asked).json()
+    assert answer["results"][-1]["values"] == [10]
 
 
 def test_without_tables_of_ours_no_row_expires_as_with_feast(served: Served) -> None:

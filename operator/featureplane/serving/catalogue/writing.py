@@ -146,9 +146,10 @@ def writable_view_of(message: Any) -> WritableView | None:
 
 
 def push_source_of(message: Any) -> str:
-    """The push source of a view of whatever sort; empty where it has none."""
-    name = "source" if "source" in message.spec.DESCRIPTOR.fields_by_name else "stream_source"
-    if not message.spec.HasField(name):
+    """The push source of a view of whatever sort; empty where it has none, as on-demand views never have."""
+    known = message.spec.DESCRIPTOR.fields_by_name
+    name = next((each for each in ("source", "stream_source") if each in known), None)
+    if name is None or not message.spec.HasField(name):
         return ""
     source = getattr(message.spec, name)
     return str(source.name) if source.type == DataSource.PUSH_SOURCE else ""
