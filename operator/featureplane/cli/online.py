@@ -168,7 +168,10 @@ def ask(url: str, request: Mapping[str, Any], token: str = "") -> Mapping[str, A
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StoreUnavailable(f"no server answers at {url}: {error}") from error
     if not response.is_success:
-        raise FeatureplaneError(f"the server at {url} answered {response.status_code}: {_reason(response.text)}")
+        said = f"the server at {url} answered {response.status_code}: {_reason(response.text)}"
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            said += "; FEATUREPLANE_TOKEN is the token that is shown"
+        raise FeatureplaneError(said)
     try:
         return dict(response.json())
     except (ValueError, TypeError) as error:

@@ -99,3 +99,11 @@ def test_a_command_shows_the_token_of_its_environment(environ, shown):
     with pages(answer) as server:
         ask(server.url, {}, settings.token)
     assert seen == [shown]
+
+
+def test_a_command_that_is_not_let_in_says_how_to_show_a_token():
+    with (
+        pages(lambda *_: (401, {"message": "no"})) as server,
+        pytest.raises(FeatureplaneError, match=r"401: no; FEATUREPLANE_TOKEN is the token that is shown$"),
+    ):
+        ask(server.url, {})
