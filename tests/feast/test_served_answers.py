@@ -1,5 +1,6 @@
 """The fast path's answers: thousands of requests, each asked of Feast's own server on the same stores as well."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -263,7 +264,7 @@ def test_a_fraction_is_no_key(both: Both, key: Any) -> None:
     ours, feast = both.ask({"features": ["all_types:f5"], "entities": {"driver_id": [key]}})
     assert by_name(feast.json())["driver_id"][0] == [int(key)]
     assert ours.status_code == 422
-    assert f"entities.driver_id: '{key}' is no Int64; write whole numbers from -9223372036854775808 to" in ours.text
+    assert f"entities.driver_id: {json.dumps(key)} is no Int64; write whole numbers from -922337203" in ours.text
 
 
 def test_a_feature_that_a_view_has_not_is_no_fault_of_the_servers(both: Both) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from featureplane.online.layout import VALUE_TYPES, prefix
 from featureplane.serving.reading.refusals import Refused
+from featureplane.serving.writing.misfits import shown
 
 _HEAD = Struct("<2I")
 _MOST_SHOWN = 60
@@ -24,8 +25,9 @@ def converted(name: str, values: Sequence[Any], kind: str) -> Sequence[Any]:
         return [convert(value) for value in values]
     except (TypeError, ValueError, OverflowError):
         wrong = next(value for value in values if not _fits(convert, value))
-        shown = "null" if wrong is None else repr(str(wrong)[:_MOST_SHOWN])
-        raise Refused(f"entities.{name}: {shown} is no {kind}; {_INSTEAD[kind]}") from None
+        # As it was sent, but for a text: its quotes would come with backslashes.
+        value = repr(wrong[:_MOST_SHOWN]) if isinstance(wrong, str) else shown(wrong)
+        raise Refused(f"entities.{name}: {value} is no {kind}; {_INSTEAD[kind]}") from None
 
 
 def _fits(convert: Callable[[Any], Any], value: Any) -> bool:
