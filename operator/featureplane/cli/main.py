@@ -28,6 +28,8 @@ _COMMANDS = {
     "up": "up.up",
     "doctor": "doctor.doctor",
     "operator": "operator.operator",
+    "apply-crds": "apply_crds.apply_crds",
+    "let-go": "let_go.let_go",
     "get-online-features": "online.get_online_features",
     "import": "import_.import_",
     "registry-server": "remote.registry_server",

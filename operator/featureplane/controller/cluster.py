@@ -81,7 +81,7 @@ class Cluster:
     async def apply(self, resource: Resource, manifest: Object) -> dict[str, Any]:
         """Make the object what the manifest says, as far as it says something; returns what is there now."""
         metadata = manifest["metadata"]
-        return await self._apply(resource, resource.path(metadata["namespace"], metadata["name"]), manifest)
+        return await self._apply(resource, resource.path(metadata.get("namespace"), metadata["name"]), manifest)
 
     async def apply_status(self, resource: Resource, namespace: str, name: str, status: Object) -> None:
         """Write the status as a whole. An object that is gone raises ClusterError with status 404."""
@@ -96,6 +96,13 @@ class Cluster:
         body = _head(resource, namespace, name)
         body["metadata"] |= {"uid": uid, "finalizers": [names.FINALIZER] if held else []}
         await self._apply(resource, resource.path(namespace, name), body)
+
+    async def change(
+        self, resource: Resource, namespace: str | None, name: str, change: Object, subresource: str = ""
+    ) -> dict[str, Any]:
+        """A merge patch, for what apply cannot say: that somebody else's field is to go, and no other."""
+        path = resource.path(namespace, name, subresource)
+        return await self._ask("PATCH", path, body=change, content="application/merge-patch+json")
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete the object and what it owns; it may be gone already."""
@@ -119,7 +126,7 @@ class Cluster:
         found = await self._found(_NAMESPACE.path(None, namespace))
         return found is None or bool(found["metadata"].get("deletionTimestamp"))
 
-    async def read(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+    async def read(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any] | None:
         """The object, or None where there is none."""
         return await self._found(resource.path(namespace, name))
 
