@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DATA_STAMP := $(VENV)/.installed-data
 PORT ?= 8080
 # What `make test` runs, the slowest files first so that both cores end together; other suites have targets of their own.
-SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden
+SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/golden tests/chart
 # One at a time: each test has an operator, its writer, PostgreSQL and an API server, which is enough for two cores.
 CLUSTER_SUITES := tests/cluster tests/kube
 # One at a time, too: some start a Java machine or a cluster of servers.
@@ -27,11 +27,12 @@ up: $(STAMP) ## keep everything up for examples/commodity until Ctrl-C (PORT=808
 	$(BIN)/python examples/commodity/generate.py
 	$(BIN)/featureplane up examples/commodity --data-root examples/commodity/data --port $(PORT)
 
-test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, feast, cli
+test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, feast, cli, chart
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(SUITES) $(PYTEST_ARGS)
 
 kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the first time about 9 minutes)
 	$(BIN)/python tests/kube/build.py
+	$(BIN)/python tests/kube/published.py
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
@@ -56,12 +57,14 @@ verify: lint ## lint, and that generated files are what would be generated now
 	$(BIN)/python tools/generate_crds.py --check
 	$(BIN)/python tools/generate_reference.py --check
 	$(BIN)/python tools/generate_deploy.py --check
+	$(BIN)/python tools/generate_chart.py --check
 	$(BIN)/pip check
 
-generate: $(STAMP) ## write crds/, docs/reference.md and deploy/ from the code
+generate: $(STAMP) ## write crds/, docs/reference.md, deploy/ and parts of charts/ from the code
 	$(BIN)/python tools/generate_crds.py
 	$(BIN)/python tools/generate_reference.py
 	$(BIN)/python tools/generate_deploy.py
+	$(BIN)/python tools/generate_chart.py
 
 bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each
 

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 Object = dict[str, Any]
-_PLURALS = {"NetworkPolicy": "networkpolicies"}
+_PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
 
 
 # A machine with two busy cores takes half a minute to load Feast and to make a registry.
