@@ -110,15 +110,19 @@ def _node(values: Values, path: Path, refined: Mapping[str, Schema]) -> Schema:
     return {**about, **_typed(path[-1], values.default(path)), **refined.get(".".join(path), {})}
 
 
+_TYPES: Mapping[type, Schema] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer", "minimum": 0},
+    float: {"type": "number", "minimum": 0},
+    str: {"type": "string"},
+    list: {"type": "array"},
+    dict: {"type": "object"},
+}
+# Maps whose values are text, whatever they are about.
+_TEXTS = re.compile("(annotations|labels|nodeSelector)$", re.IGNORECASE)
+
+
 def _typed(key: str, default: Any) -> Schema:
-    if isinstance(default, bool):
-        return {"type": "boolean"}
-    if isinstance(default, int):
-        return {"type": "integer", "minimum": 0}
-    if isinstance(default, str):
-        return {"type": "string"}
-    if isinstance(default, list):
-        return {"type": "array"}
-    if re.search(r"(annotations|labels|nodeSelector)$", key, re.IGNORECASE):
-        return {"type": "object", "additionalProperties": {"type": "string"}}
-    return {"type": "object"}
+    found = _TYPES[type(default)]
+    texts = isinstance(default, dict) and _TEXTS.search(key)
+    return {**found, "additionalProperties": {"type": "string"}} if texts else found

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import chart_dashboard
 import chart_values
 import yaml
 from chart_values import Schema
@@ -60,6 +61,9 @@ _REFINED: dict[str, Schema] = {
     "gateway.parentRefs": _NAMED,
     "gateway.hosts": _TEXTS,
     "gateway.grpcHosts": _TEXTS,
+    # Prometheus' durations.
+    "monitoring.serviceMonitor.interval": {"pattern": "^([0-9]+(ms|s|m|h|d))+$"},
+    "monitoring.prometheusRule.notFoundRatio": {"maximum": 1},
 }
 
 
@@ -94,6 +98,7 @@ def files() -> dict[str, str]:
         **{f"crds/{path.name}": path.read_text(encoding="utf-8") for path in sorted((ROOT / "crds").glob("*.yaml"))},
         "files/rules.yaml": f"# {_MADE}\n" + yaml.safe_dump(rules(), sort_keys=False, width=120),
         "values.schema.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n",
+        "files/dashboard.json": json.dumps(chart_dashboard.dashboard(), indent=1) + "\n",
         "README.md": f"<!-- {_MADE} -->\n{about}\n{chart_values.tables(values)}",
     }
 
