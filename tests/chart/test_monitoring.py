@@ -237,7 +237,7 @@ def test_thresholds_are_values(tmp_path):
     ends = {"FeatureViewStale": 11, "FeatureServerSlow": 0.5, "FeaturesNotFound": 0.75, "MaterializationSlow": 7200}
     for alert, end in ends.items():
         assert found[alert].strip().endswith(f"> {end}")
-    with pytest.raises(Refused, match=r"- monitoring\.prometheusRule\.notFoundRatio: "):
+    with pytest.raises(Refused, match=r"monitoring.prometheusRule.notFoundRatio'?: "):
         render({"monitoring": {"prometheusRule": {"notFoundRatio": 20}}}, tmp_path)
 
 

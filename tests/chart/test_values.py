@@ -52,7 +52,9 @@ def below(path, value):
 def test_a_wrong_value_is_refused_with_its_path(path, value, where, tmp_path):
     with pytest.raises(Refused) as refused:
         render(below(path, value), tmp_path)
-    assert f"- {where}: " in str(refused.value)
+    # As Helm 3.17 says it, and as later ones do.
+    pointer = "".join(f"/{key}" for key in where.split(".")) if where != "(root)" else ""
+    assert f"- {where}: " in str(refused.value) or f"- at '{pointer}': " in str(refused.value)
 
 
 def test_the_schema_takes_what_values_yaml_has():
