@@ -175,6 +175,8 @@ def test_ways_in_lead_to_the_servers_service(tmp_path):
             {"gateway": {"enabled": True, "grpc": True, "parentRefs": [{"name": "public"}]}},
             "gateway.grpcHosts is empty",
         ),
+        ({"ingress": {"enabled": True, "hosts": ["a"]}, "project": {"create": False}}, "project.create is not"),
+        ({"gateway": {"enabled": True}, "project": {"create": False}}, "project.create is not"),
     ],
 )
 def test_a_way_in_without_what_it_needs_is_refused(values, words, tmp_path):

@@ -109,3 +109,10 @@ priorityClassName: {{ . }}
 {{- define "featureplane.serverPort" -}}
 {{- dig "server" "http" "port" 8080 .Values.project.spec -}}
 {{- end -}}
+
+{{/* Of a list: the root context, and what leads to the feature server of this release. */}}
+{{- define "featureplane.needsProject" -}}
+{{- if not (index . 0).Values.project.create -}}
+{{- fail (printf "%s.enabled is true, and project.create is not: there is no feature server for it to lead to" (index . 1)) -}}
+{{- end -}}
+{{- end -}}
