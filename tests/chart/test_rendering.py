@@ -207,6 +207,14 @@ def test_the_notes_name_the_secrets_that_are_needed(tmp_path):
     assert "mine (PostgreSQL) and feast-online (Redis) have to be in data-platform" in text
 
 
+def test_names_of_a_release_with_a_long_name_fit():
+    text = helm("template", "r" * 53, str(CHART), "--namespace", NAMESPACE, "--set", "trial.enabled=true")
+    for item in filter(None, yaml.safe_load_all(text)):
+        # Pods of StatefulSets and Jobs have them in labels, with a hash or an index behind.
+        longest = 52 if item["kind"] in {"StatefulSet", "Job"} else 63
+        assert len(item["metadata"]["name"]) <= longest, item["metadata"]["name"]
+
+
 def test_two_releases_of_all_namespaces_share_no_name_in_the_cluster(tmp_path):
     first = render_text({"operator": {"watch": "all"}}, tmp_path)
     second = helm("template", "featureplane", str(CHART), "--namespace", "other", "--set", "operator.watch=all")
