@@ -66,7 +66,10 @@ _ROWS: dict[str, list[Graph]] = {
             "Time in Redis",
             "s",
             [
-                (_quantile(share, "feast_feature_server_online_store_read_duration_seconds", _SERVER), f"p{share:.0%}")
+                (
+                    _quantile(share, "feast_feature_server_online_store_read_duration_seconds", _SERVER),
+                    f"p{share * 100:g}",
+                )
                 for share in (0.5, 0.99)
             ],
         ),
