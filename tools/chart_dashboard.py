@@ -95,6 +95,21 @@ _ROWS: dict[str, list[Graph]] = {
             [(f"sum by (pod) (featureplane_server_requests_in_progress{{{_SERVER}}})", "{{pod}}")],
         ),
         Graph(
+            "Memory of the online store",
+            "bytes",
+            [
+                (
+                    f"max by (namespace) (featureplane_server_online_store_used_bytes{{{_SERVER}}})",
+                    "used {{namespace}}",
+                ),
+                (
+                    f"max by (namespace) (featureplane_server_online_store_limit_bytes{{{_SERVER}}} > 0)",
+                    "limit {{namespace}}",
+                ),
+            ],
+            "All that Redis holds, of whomever.",
+        ),
+        Graph(
             "Stores reached",
             "bool_yes_no",
             [

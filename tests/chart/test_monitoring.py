@@ -144,6 +144,7 @@ PUSHED, PUSH_FAILED, REFUSED = (
     for endpoint, status in (("/push", "success"), ("/push", "error"), ("/get-online-features", "error"))
 )
 REDIS, REGISTRY, WORKERS = (server(f"featureplane_server_{name}") for name in ("redis_up", "registry_up", "workers"))
+USED, LIMIT = (server(f"featureplane_server_online_store_{name}_bytes") for name in ("used", "limit"))
 
 # What a release tells that is well, every minute for two hours.
 WELL = {
@@ -152,6 +153,7 @@ WELL = {
     AGE: "600x120", FAST: "0+600x120", SLOW: "0+600x120", ALL: "0+600x120",
     MISSING: "0+10x120", PRESENT: "0+590x120", NOT_FOUND: "0+10x120",
     PUSHED: "0+60x120", REFUSED: "0+1x120",
+    USED: "100x120", LIMIT: "200x120",
     REDIS: "1x120", REGISTRY: "1x120", WORKERS: "1x120",
 }  # fmt: skip
 FAULTS = {
@@ -168,6 +170,7 @@ FAULTS = {
     "FeaturesNotFound": {MISSING: "0+150x120", PRESENT: "0+450x120", NOT_FOUND: "0+150x120"},
     "FeatureWritesFail": {PUSH_FAILED: "0+1x120"},
     "RedisDown": {REDIS: "1x115 0x5"},
+    "OnlineStoreFull": {USED: "170x120"},
     "RegistryDown": {REGISTRY: "1x110 0x10"},
     "FeatureServerAbsent": {WORKERS: "1x100"},
     "FeatureplaneOperatorAbsent": {QUEUE: "0x100"},
@@ -201,6 +204,10 @@ def test_there_is_a_fault_for_each_alert(tmp_path):
     assert {fault.partition(" ")[0] for fault in FAULTS} == alerts
 
 
+def test_a_store_without_a_limit_is_never_full(tmp_path):
+    run_tests(tmp_path, groups(tmp_path), [firing({**WELL, USED: "170x120", LIMIT: "0x120"})])
+
+
 def test_a_failure_is_told_for_an_hour(tmp_path):
     """It is not told again when that hour ends, and its series stays."""
     run_tests(tmp_path, groups(tmp_path), [firing({**WELL, FAILED: "_x10 1x110"})])
@@ -230,11 +237,13 @@ def test_what_alerts_say_is_about_what_they_found(tmp_path):
 
 def test_thresholds_are_values(tmp_path):
     values = {"staleAfterSeconds": 11, "slowerThanSeconds": 0.5, "notFoundRatio": 0.75, "runLongerThanSeconds": 7200}
+    values["onlineStoreFullRatio"] = 0.5
     monitoring = {"prometheusRule": {"enabled": True, **values}}
     found = {
         rule["alert"]: rule["expr"] for group in groups(tmp_path, monitoring=monitoring) for rule in group["rules"]
     }
     ends = {"FeatureViewStale": 11, "FeatureServerSlow": 0.5, "FeaturesNotFound": 0.75, "MaterializationSlow": 7200}
+    ends["OnlineStoreFull"] = 0.5
     for alert, end in ends.items():
         assert found[alert].strip().endswith(f"> {end}")
     with pytest.raises(Refused, match=r"monitoring.prometheusRule.notFoundRatio'?: "):

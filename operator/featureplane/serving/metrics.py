@@ -110,6 +110,18 @@ STARTS = Counter("featureplane_server_worker_starts", "Workers that were started
 VIEWS = Gauge(
     "featureplane_server_feature_views", "Feature views that are served.", multiprocess_mode="livemax", registry=OURS
 )
+STORE_BYTES = Gauge(
+    "featureplane_server_online_store_used_bytes",
+    "Memory that Redis takes for all that it holds, of whomever.",
+    multiprocess_mode="livemax",
+    registry=OURS,
+)
+STORE_LIMIT = Gauge(
+    "featureplane_server_online_store_limit_bytes",
+    "Memory that Redis may take; 0 without a limit.",
+    multiprocess_mode="livemax",
+    registry=OURS,
+)
 # Feast does not have it: it is what freshness is made of where rows are pushed.
 WRITTEN = Gauge(
     "featureplane_server_written_event_timestamp_seconds",
@@ -121,6 +133,12 @@ WRITTEN = Gauge(
 
 FRESHNESS = "feast_feature_freshness_seconds"
 _FRESHNESS_HELP = "Seconds since the newest event time of a view's rows."
+
+
+def note_size(used: int, limit: int) -> None:
+    """Bytes that the online store takes, and may take."""
+    STORE_BYTES.set(used)
+    STORE_LIMIT.set(limit)
 
 
 def note_written(view: str, event_time: float) -> None:

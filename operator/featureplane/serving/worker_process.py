@@ -32,6 +32,7 @@ from featureplane.serving.metrics_files import FOLDER
 from featureplane.serving.page.files import page_routes
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import RowStore, open_store
+from featureplane.serving.store_size import follow_size
 from featureplane.serving.tls import Certificate
 from featureplane.settings import Settings
 
@@ -114,11 +115,13 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     # Who has to say who he is, or is followed by a trace, takes the way of all others.
     lane = Lane(reader, meter) if access is None and traces is None else None
     metering = asyncio.create_task(meter.run())
+    sizing = asyncio.create_task(_follow_size(store))
     grpc = await _grpc(request["grpc"], parts, certificate, traces, writer) if request["grpc"] else None
     try:
         await serve(traces.app(app) if traces else app, claimed, certificate, grpc, lane)
     finally:
         metering.cancel()
+        sizing.cancel()
         meter.flush()
         if access is not None:
             await access.close()
@@ -144,6 +147,12 @@ def _writer(followed: Followed, rows: RowStore) -> Any:
     from featureplane.serving.writing.writer import OnlineWriter
 
     return OnlineWriter(lambda: followed.catalogue, rows, note_written)
+
+
+async def _follow_size(store: RowStore) -> None:
+    from featureplane.serving.metrics import note_size
+
+    await follow_size(store, note_size)
 
 
 def _writes(writer: Any, feast: FeastApp, meter: Counts) -> Writes:
