@@ -194,6 +194,31 @@ def test_a_question_that_cannot_be_answered(here, options, said):
     assert said in ran.err
 
 
+def test_a_server_is_asked_from_a_folder_with_nothing_in_it(featureplane, server):
+    def ask(*options):
+        ran = featureplane("get-online-features", "--server", server, *options, "--json")
+        assert not list(Path().iterdir())
+        return ran
+
+    ran = ask("-f", "weather_features", "-e", "region=us_gulf_coast")
+    assert (ran.status, ran.err) == (0, "")
+    (row,) = json.loads(ran.out)
+    assert list(row) == ["region", "temperature_avg", "precipitation", "wind_speed", "storm_index"]
+    assert {cell["status"] for cell in row.values()} == {"PRESENT"}
+    # An entity's name is taken for its join key, which is what the answer has.
+    keys = ["-e", "commodity=gold", "-e", "country=US", "-e", "region=us_gulf_coast"]
+    ran = ask("-s", "price_forecast_v2", *keys)
+    assert (ran.status, ran.err) == (0, "")
+    assert list(json.loads(ran.out)[0])[-2:] == ["storm_index", "commodity_code"]
+    for options, said in [
+        (["-f", "nowhere", "-e", "region=x"], "answered 404: "),
+        (["-f", "weather_features", "-e", "area=x"], "answered 422: "),
+    ]:
+        ran = ask(*options)
+        assert (ran.status, ran.out) == (2, "")
+        assert said in ran.err
+
+
 @contextmanager
 def answering(text, status=200):
     """A server that always says the same."""

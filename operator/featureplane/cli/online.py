@@ -1,23 +1,33 @@
 """`featureplane get-online-features`: rows of the online store as a table."""
 
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.text import Text
 
+from featureplane.cli.asking import ask, described
 from featureplane.cli.console import print_json, printable, say, show_table, table
-from featureplane.cli.serve import on_this_machine, running_server
-from featureplane.cli.workspace import AsJson, DataRootPath, Paths, ProjectName, open_stores, open_workspace, registered
-from featureplane.errors import FeatureplaneError, StoreUnavailable
+from featureplane.cli.serve import running_server
+from featureplane.cli.workspace import (
+    AsJson,
+    DataRootPath,
+    ProjectName,
+    Workspace,
+    open_stores,
+    open_workspace,
+    registered,
+)
+from featureplane.errors import FeatureplaneError
 from featureplane.model.auth import Auth
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry.state import Registered
 from featureplane.serving.app import serving
+from featureplane.settings import Settings
 
-_SECONDS = 30.0
+_WHOLE = re.compile("-?(0|[1-9][0-9]*)", re.ASCII)
 _EPOCH = "1970-01-01T00:00:00Z"
 # Statuses that are worth a word below the table.
 _MEANING = {
@@ -27,13 +37,18 @@ _MEANING = {
 
 
 def get_online_features(
-    paths: Paths,
     entity: Annotated[
         list[str],
         typer.Option(
             "--entity", "-e", metavar="KEY=VALUE[,VALUE...]", help="Join key and its values; once for each join key."
         ),
     ],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH", help="YAML files, folders of them, or - for standard input; none with --server."
+        ),
+    ] = None,
     feature: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +60,12 @@ def get_online_features(
     ] = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", metavar="URL", help="Ask this server; default: this folder's, or one for the moment."),
+        typer.Option(
+            "--server",
+            metavar="URL",
+            help="Ask this server, and look neither at files nor at stores; default: this folder's, or one for the "
+            "moment.",
+        ),
     ] = None,
     project: ProjectName = None,
     data_root: DataRootPath = None,
@@ -58,32 +78,86 @@ def get_online_features(
     """
     if bool(feature) == bool(service):
         raise FeatureplaneError("name features with --feature, or a feature service with --service")
-    workspace = open_workspace(paths, project, data_root, look_at_sources=False)
-    with open_stores(workspace.settings) as stores:
-        known = registered(stores, workspace.feast_project)
-        entities = _entities(entity, known)
-        references = _service_features(service, known) if service else _view_features(feature or [], known)
-        _check_join_keys(entities, references, known)
-        names = [reference.partition(":")[2] for reference in references]
-        full_names = len(set(names)) < len(names)
-        request = {
-            **({"feature_service": service} if service else {"features": references}),
-            "entities": entities,
-            "full_feature_names": full_names,
-        }
-        url = server or running_server(workspace.settings, workspace.feast_project)
-        if url:
-            answer = ask(url, request, workspace.settings.token)
-        else:
-            unguarded = open_to_all(workspace.declarations.project)
-            with serving(unguarded, stores, workspace.repo_path) as temporary:
-                temporary.wait_until_ready()
-                answer = ask(temporary.url, request)
-    rows = rows_of(answer, [*entities, *([item.replace(":", "__") for item in references] if full_names else names)])
+    if not paths and not server:
+        raise FeatureplaneError("name the files of a project, or a server with --server")
+    if server:
+        question, answer = _asked_of_server(server, entity, feature or [], service)
+    else:
+        workspace = open_workspace(paths or [], project, data_root, look_at_sources=False)
+        question, answer = _asked_here(workspace, entity, feature or [], service)
+    rows = rows_of(answer, question.columns)
     if as_json:
         print_json(rows)
     else:
-        show(rows, list(entities))
+        show(rows, [key for key in question.entities if not rows or key in rows[0]])
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Entities by join key, and `view:feature`s: those of the service, where one is asked for."""
+
+    entities: Mapping[str, Sequence[str | int]]
+    references: Sequence[str]
+    service: str | None
+
+    @property
+    def _names(self) -> list[str]:
+        return [reference.partition(":")[2] for reference in self.references]
+
+    @property
+    def _full_names(self) -> bool:
+        return len(set(self._names)) < len(self._names)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """In Feast's form."""
+        return {
+            **({"feature_service": self.service} if self.service else {"features": self.references}),
+            "entities": self.entities,
+            "full_feature_names": self._full_names,
+        }
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the answer's columns, in their order."""
+        full = (reference.replace(":", "__") for reference in self.references)
+        return [*self.entities, *(full if self._full_names else self._names)]
+
+
+def _asked_of_server(
+    url: str, entity: Sequence[str], features: Sequence[str], service: str | None
+) -> tuple[_Question, Mapping[str, Any]]:
+    """Nothing but the server is needed; what is wrong with the question is for it to say."""
+    token = Settings.from_env().token
+    said = described(url, features, service, token)
+    question = _Question(_entities(entity, said.key_types), said.references, service)
+    return question, ask(url, question.request, token)
+
+
+def _asked_here(
+    workspace: Workspace, entity: Sequence[str], features: Sequence[str], service: str | None
+) -> tuple[_Question, Mapping[str, Any]]:
+    """Of the folder's server, or of one for the moment; what is wrong with the question is said before."""
+    with open_stores(workspace.settings) as stores:
+        known = registered(stores, workspace.feast_project)
+        types = {
+            item.spec["join_key"]: item.spec["type"] for item in known.definitions.values() if item.kind == "entity"
+        }
+        entities = _entities(entity, types)
+        for key in entities:
+            if key not in types:
+                raise FeatureplaneError(
+                    f"{key!r} is no join key of a registered entity; they are {', '.join(sorted(types)) or 'none'}"
+                )
+        references = _service_features(service, known) if service else _view_features(features, known)
+        _check_join_keys(entities, references, known)
+        question = _Question(entities, references, service)
+        if url := running_server(workspace.settings, workspace.feast_project):
+            return question, ask(url, question.request, workspace.settings.token)
+        unguarded = open_to_all(workspace.declarations.project)
+        with serving(unguarded, stores, workspace.repo_path) as temporary:
+            temporary.wait_until_ready()
+            return question, ask(temporary.url, question.request)
 
 
 def _service_features(service: str, known: Registered) -> list[str]:
@@ -110,20 +184,15 @@ def _view_features(features: Sequence[str], known: Registered) -> list[str]:
     return list(dict.fromkeys(references))
 
 
-def _entities(texts: Sequence[str], known: Registered) -> dict[str, list[str | int]]:
-    """`commodity_code=gold,silver` by join key, with integers where the entity's type is one."""
-    types = {item.spec["join_key"]: item.spec["type"] for item in known.definitions.values() if item.kind == "entity"}
+def _entities(texts: Sequence[str], types: Mapping[str, str]) -> dict[str, list[str | int]]:
+    """`commodity_code=gold,silver` by join key, with integers where its type is one, or looks so and is not known."""
     entities: dict[str, list[str | int]] = {}
     for text in texts:
         key, separator, values = text.partition("=")
         if not separator or not key:
             raise FeatureplaneError(f"--entity {text!r} is not KEY=VALUE; write for example commodity_code=gold,silver")
-        if key not in types:
-            raise FeatureplaneError(
-                f"{key!r} is no join key of a registered entity; they are {', '.join(sorted(types)) or 'none'}"
-            )
         try:
-            converted = [int(value) if types[key] in {"Int32", "Int64"} else value for value in values.split(",")]
+            converted = [_entity_value(value, types.get(key)) for value in values.split(",")]
         except ValueError:
             raise FeatureplaneError(
                 f"--entity {text!r}: {key} is {types[key]}, so its values are whole numbers"
@@ -132,6 +201,12 @@ def _entities(texts: Sequence[str], known: Registered) -> dict[str, list[str | i
     if len({len(values) for values in entities.values()}) > 1:
         raise FeatureplaneError("every --entity needs as many values as the others: they are read side by side")
     return entities
+
+
+def _entity_value(text: str, kind: str | None) -> str | int:
+    if kind in {"Int32", "Int64"} or (kind is None and _WHOLE.fullmatch(text)):
+        return int(text)
+    return text
 
 
 def _check_join_keys(entities: Mapping[str, object], references: Sequence[str], known: Registered) -> None:
@@ -154,42 +229,6 @@ def open_to_all(project: FeastProject) -> FeastProject:
     """The project without authentication, for a server of one answer: who starts it can read the stores themselves."""
     server = project.spec.server.model_copy(update={"auth": Auth()})
     return project.model_copy(update={"spec": project.spec.model_copy(update={"server": server})})
-
-
-def ask(url: str, request: Mapping[str, Any], token: str = "") -> Mapping[str, Any]:
-    """POST a request in Feast's form. Raises StoreUnavailable without a server, FeatureplaneError when it refuses."""
-    if not url.startswith(("http://", "https://")):
-        raise FeatureplaneError(f"{url!r} is no URL of a server; write it like http://127.0.0.1:8080")
-    try:
-        # A proxy of the environment is for other machines than this one.
-        with httpx.Client(trust_env=not on_this_machine(url), timeout=_SECONDS) as client:
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            response = client.post(f"{url.rstrip('/')}/get-online-features", json=dict(request), headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StoreUnavailable(f"no server answers at {url}: {error}") from error
-    if not response.is_success:
-        said = f"the server at {url} answered {response.status_code}: {_reason(response.text)}"
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            said += "; FEATUREPLANE_TOKEN is the token that is shown"
-        raise FeatureplaneError(said)
-    try:
-        return dict(response.json())
-    except (ValueError, TypeError) as error:
-        raise FeatureplaneError(f"what answers at {url} is no feature server") from error
-
-
-def _reason(text: str) -> str:
-    """What a server's error says: the `message` of an object, which for errors of Feast's kinds is a text once more."""
-    try:
-        said = json.loads(text)
-        said = json.loads(said) if isinstance(said, str) else said
-    except ValueError:
-        said = None
-    words = (said.get("message") or said.get("detail")) if isinstance(said, dict) else None
-    if not isinstance(words, str):
-        return printable(text, 500)
-    request = said.get("request_id")
-    return printable(words, 500) + (f" (request {printable(request, 60)})" if isinstance(request, str) else "")
 
 
 def rows_of(answer: Mapping[str, Any], order: Sequence[str]) -> list[dict[str, dict[str, Any]]]:

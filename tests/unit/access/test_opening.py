@@ -6,7 +6,8 @@ import json
 import pytest
 
 from factories import project_model
-from featureplane.cli.online import ask, open_to_all
+from featureplane.cli.asking import ask
+from featureplane.cli.online import open_to_all
 from featureplane.errors import FeatureplaneError
 from featureplane.serving.access.access import NotLetIn
 from featureplane.serving.access.described import described
