@@ -1,9 +1,13 @@
 """`get-online-features --server`: the server is all that is needed."""
 
+import shutil
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from unit.access.certificates import write_certificate
 from unit.access.pages import pages
 
 KEY = {"name": "driver_id", "type": "Int64", "entity": "driver"}
@@ -90,3 +94,71 @@ def test_without_files_a_server_has_to_be_named(featureplane):
     ran = featureplane("get-online-features", "-f", "trips", "-e", "driver_id=7", "--json")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == "name the files of a project, or a server with --server\n"
+
+
+@contextmanager
+def private(folder, address="127.0.0.1"):
+    """A server whose certificate, for this address, is its own authority; and that certificate's file."""
+    certificate, key = write_certificate(folder, address=address)
+    with pages(lambda *_: (503, {"message": "it is me"}), (certificate, key)) as server:
+        yield server.url, certificate
+
+
+@pytest.fixture
+def tls(tmp_path_factory, monkeypatch):
+    """A folder for certificates, and nobody who is trusted for the surroundings' sake."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path_factory.mktemp("tls")
+
+
+QUESTION = ["get-online-features", "-f", "trips", "-e", "driver_id=7", "--server"]
+
+
+def trust_folder(monkeypatch, certificate):
+    """As `openssl rehash` makes it; a link's name is a digest of the subject."""
+    ran = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", certificate], capture_output=True, check=True)
+    certificate.with_name(f"{ran.stdout.decode().strip()}.0").symlink_to(certificate)
+    monkeypatch.setenv("SSL_CERT_DIR", str(certificate.parent))
+
+
+def test_an_authority_of_ssl_cert_file_is_trusted(featureplane, tls, monkeypatch):
+    with private(tls) as (url, certificate):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert featureplane(*QUESTION, url).err == f"the server at {url} answered 503: it is me\n"
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not on the PATH")
+def test_an_authority_in_ssl_cert_dir_is_trusted(featureplane, tls, monkeypatch):
+    with private(tls) as (url, certificate):
+        trust_folder(monkeypatch, certificate)
+        assert featureplane(*QUESTION, url).err == f"the server at {url} answered 503: it is me\n"
+
+
+def test_a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_away(featureplane, tls):
+    with private(tls) as (url, _):
+        ran = featureplane(*QUESTION, url)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == (
+        f"the certificate of the server at {url} is not trusted: self-signed certificate; SSL_CERT_FILE "
+        "or SSL_CERT_DIR names the authorities that are\n"
+    )
+    assert featureplane(*QUESTION, url).err.startswith(f"no server answers at {url}: ")
+
+
+def test_no_authority_mends_a_certificate_for_another_address(featureplane, tls, monkeypatch):
+    with private(tls, "10.0.0.1") as (url, certificate):
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        said = featureplane(*QUESTION, url).err
+    assert said.startswith(f"the certificate of the server at {url} is not trusted: IP address mismatch, ")
+    assert "SSL_CERT_FILE" not in said
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_authorities_that_cannot_be_used_is_said(featureplane, tls, monkeypatch, content):
+    if content:
+        (tls / "ca.crt").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls / "ca.crt"))
+    ran = featureplane(*QUESTION, "https://127.0.0.1:1")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("SSL_CERT_FILE cannot be used: ")

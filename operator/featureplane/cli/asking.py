@@ -1,6 +1,7 @@
 """Asking a feature server: what it says of what can be asked for, and the request itself."""
 
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,10 +10,13 @@ from typing import Any
 import httpx
 
 from featureplane.cli.console import printable
-from featureplane.cli.serve import on_this_machine
+from featureplane.cli.serve import client_of
 from featureplane.errors import FeatureplaneError, StoreUnavailable
 
 _SECONDS = 30.0
+# OpenSSL's codes for an authority that is not among those that are trusted (X509_V_ERR_..., openssl/x509_vfy.h).
+_NOT_KNOWN = {18, 19, 20, 21}
+_REMEDY = "SSL_CERT_FILE or SSL_CERT_DIR names the authorities that are"
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,22 @@ def _answer(method: str, url: str, route: str, token: str, body: Mapping[str, An
         raise FeatureplaneError(f"{url!r} is no URL of a server; write it like http://127.0.0.1:8080")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        # A proxy of the environment is for other machines than this one.
-        with httpx.Client(trust_env=not on_this_machine(url), timeout=_SECONDS) as client:
+        with client_of(url, _SECONDS) as client:
             return client.request(method, f"{url.rstrip('/')}/{route}", json=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if refused := _refused_certificate(error):
+            remedy = f"; {_REMEDY}" if refused.verify_code in _NOT_KNOWN else ""
+            raise FeatureplaneError(
+                f"the certificate of the server at {url} is not trusted: {refused.verify_message}{remedy}"
+            ) from error
         raise StoreUnavailable(f"no server answers at {url}: {error}") from error
+
+
+def _refused_certificate(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    """The reason that lies behind an error, where it is the server's certificate."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _reason(text: str) -> str:

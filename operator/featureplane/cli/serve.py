@@ -227,13 +227,24 @@ def running_server(settings: Settings, project: str) -> str | None:
     """The URL of this folder's server for the project, when there is one and it answers."""
     with suppress(OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
         found = json.loads(_announcement(settings).read_text(encoding="utf-8"))
-        with httpx.Client(trust_env=not on_this_machine(found["url"]), timeout=2.0) as client:
+        with client_of(found["url"], seconds=2.0) as client:
             if found["project"] == project and client.get(f"{found['url']}/health").is_success:
                 return str(found["url"])
     return None
 
 
-def on_this_machine(url: str) -> bool:
+def client_of(url: str, seconds: float) -> httpx.Client:
+    """A client for a server. It trusts the authorities of SSL_CERT_FILE or SSL_CERT_DIR, else the usual ones."""
+    try:
+        trusted = httpx.create_ssl_context()
+    except OSError as error:  # ssl.SSLError, for a file without certificates, is one
+        why = error.strerror or error
+        raise FeatureplaneError(f"SSL_CERT_FILE cannot be used: {why}; name a file of certificates (PEM)") from error
+    # A proxy of the environment is for other machines than this one.
+    return httpx.Client(trust_env=not _on_this_machine(url), verify=trusted, timeout=seconds)
+
+
+def _on_this_machine(url: str) -> bool:
     """Whether no proxy can be between us and the server."""
     host = httpx.URL(url).host
     return host in {"localhost", "::1"} or host.startswith("127.")

@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(folder: Path, name: str = "first") -> tuple[Path, Path]:
-    """tls.crt and tls.key in `folder`, for 127.0.0.1 and localhost; `name` is the certificate's common name."""
+def write_certificate(folder: Path, name: str = "first", address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """tls.crt and tls.key in `folder`, for localhost and the address; `name` is the certificate's common name."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address(address))]
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
