@@ -234,3 +234,17 @@ def test_the_operator_does_not_load_what_only_other_commands_need():
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", ["my repo", ".", "my repo/feature_store.yaml"])
+@pytest.mark.parametrize("command", ["serve", "validate", "plan"])
+def test_a_feast_repo_in_place_of_objects_is_told_what_takes_it(featureplane, command, path):
+    repo = Path("my repo")
+    repo.mkdir()
+    (repo / "feature_store.yaml").write_text("project: shop\nprovider: local\n")
+    ran = featureplane(command, path)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.splitlines()[0] == (
+        "my repo/feature_store.yaml:1: is the configuration of a Feast repo and no object; featureplane serve "
+        "--feast-repo 'my repo' serves it, featureplane import 'my repo' --out NEW converts it"
+    )

@@ -4,9 +4,11 @@ Disagreement inside one object is `parsing`'s; this is what only shows when obje
 problem is given to each of the objects it concerns; which of them wins is for the caller to say.
 """
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 from featureplane import names
@@ -149,6 +151,13 @@ def _kind_of(document: Document) -> tuple[type[Kind] | None, Problem | None]:  #
     if not isinstance(value, dict):
         return None, problem((), "is not an object", "start with apiVersion, kind, metadata and spec")
     version, kind = value.get("apiVersion"), value.get("kind")
+    file = PurePath(document.file)
+    if version is None and file.name == names.FEATURE_STORE_FILE:
+        folder = shlex.quote(str(file.parent))
+        remedy = (
+            f"featureplane serve --feast-repo {folder} serves it, featureplane import {folder} --out NEW converts it"
+        )
+        return None, problem((), "is the configuration of a Feast repo and no object", remedy)
     if not isinstance(version, str) or not isinstance(kind, str):
         return None, problem(
             (), "has no apiVersion or no kind", f"start with apiVersion: {names.API_VERSION} and kind: FeatureView"
