@@ -221,6 +221,14 @@ def test_code_that_nobody_trusts_is_not_executed_and_the_client_is_told(served: 
             assert PROJECT not in answer.text
 
 
+def test_who_writes_is_told_of_the_project_that_opens_it(served: Served) -> None:
+    for ours in (served.named, served.of_repo):
+        for path in ("/push", "/write-to-online-store"):
+            answer = ours.post(path, json={})
+            assert answer.status_code == 403
+            assert "featureplane serve --registered project.yaml" in answer.json()["message"]
+
+
 def test_a_view_that_is_disabled_says_so(served: Served) -> None:
     answer = served.named.post(
         "/get-online-features", json={"features": ["resting:naps"], "entities": {"driver_id": [1]}}

@@ -15,8 +15,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # What `server.writes` opens, and what runs are for: they hold a lock and note what they did.
 WRITES = frozenset({"/push", "/write-to-online-store"})
 RUNS = frozenset({"/materialize", "/materialize-incremental"})
+_NO_WRITES = (
+    "this server takes no writes; set server.writes.enabled in the FeastProject to open it; where there is none, write "
+    "one that names the project (spec.project), and serve with it: featureplane serve --registered project.yaml"
+)
 _WHY = {
-    **dict.fromkeys(WRITES, "this server takes no writes; set server.writes.enabled in the FeastProject to open it"),
+    **dict.fromkeys(WRITES, _NO_WRITES),
     **dict.fromkeys(RUNS, "this server starts no runs; the schedules of the project do, or featureplane materialize"),
 }
 
