@@ -112,18 +112,30 @@ def test_a_run_of_ours_is_known_by_its_rows(world):
     followed.close()
 
 
-def test_where_only_feast_wrote_the_end_of_its_last_window_is_known(bare_world):
-    world = bare_world
+def copied_by_feast(world: World, until: datetime) -> Newest | None:
+    """What is known after a window of Feast's own."""
     write(world.folder / "prices.parquet", {"gold": NOON - 3 * HOUR})
     project = a_project(offlineStore={"type": "file", "dataRoot": {"uri": str(world.folder)}})
     folder = world.repo(project, a_feature_view())
     world.registered()
     assert world.feast("apply", folder=folder).returncode == 0
-    window = [f"{time:%Y-%m-%dT%H:%M:%S}" for time in (NOON - 5 * HOUR, NOON)]
+    window = [f"{time:%Y-%m-%dT%H:%M:%S}" for time in (NOON - 5 * HOUR, until)]
     assert world.feast("materialize", *window, folder=folder).returncode == 0
     followed = Followed(world.stores.postgres, "feast")
-    assert looked(followed) == Newest(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp(), "window")
+    newest = looked(followed)
     followed.close()
+    return newest
+
+
+def test_where_only_feast_wrote_the_end_of_its_last_window_is_known(bare_world):
+    assert copied_by_feast(bare_world, NOON) == Newest(datetime(2026, 1, 10, 12, tzinfo=UTC).timestamp(), "window")
+
+
+def test_a_window_that_ends_in_the_future_counts_as_of_when_feast_noted_it(bare_world):
+    before = datetime.now(UTC).replace(microsecond=0)
+    newest = copied_by_feast(bare_world, before + 1000 * HOUR)
+    assert newest.of == "window"
+    assert before.timestamp() <= newest.at <= datetime.now(UTC).timestamp()
 
 
 def test_a_history_that_cannot_be_read_stops_nothing_and_is_said_once(world, followed, caplog):

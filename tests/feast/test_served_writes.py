@@ -74,6 +74,13 @@ class Served:
         answer = self.http.post("/get-online-features", json=asked).json()
         return [column["values"][0] for column in answer["results"][1:]]
 
+    def metric(self, name: str) -> float:
+        """Of driver_stats."""
+        wanted = f'{name}{{feature_view="driver_stats"'
+        lines = self.http.get("/metrics").text.splitlines()
+        (value,) = [float(line.split()[-1]) for line in lines if line.startswith(wanted)]
+        return value
+
 
 @contextmanager
 def served_by(world: World, *declared: Object) -> Iterator[Served]:
@@ -289,12 +296,14 @@ def test_pushes_that_are_taken_are_counted(served: Served) -> None:
 
 
 def test_the_newest_row_that_was_sent_says_how_fresh_the_view_is(served: Served) -> None:
-    newest = NOW + timedelta(minutes=5)
+    newest = datetime.now(UTC)
     rows = [a_row(115, happened_at=(newest - timedelta(minutes=age)).isoformat()) for age in (3, 0, 7)]
     assert served.write({name: [row[name][0] for row in rows] for name in rows[0]}).is_success
-    metric = 'featureplane_server_written_event_timestamp_seconds{feature_view="driver_stats"}'
-    lines = served.http.get("/metrics").text.splitlines()
-    assert [float(line.split()[-1]) for line in lines if line.startswith(metric)] == [newest.timestamp()]
+    assert served.metric("featureplane_server_written_event_timestamp_seconds") == newest.timestamp()
+    assert served.write(a_row(115, happened_at=(newest + timedelta(hours=1)).isoformat())).is_success
+    came = served.metric("featureplane_server_written_event_timestamp_seconds")
+    assert newest.timestamp() < came <= datetime.now(UTC).timestamp()
+    assert served.metric("feast_feature_freshness_seconds") > 0
 
 
 def test_checks_that_change_are_asked_within_seconds(served: Served) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from glob import glob
 from itertools import pairwise
 from pathlib import Path
+from time import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -125,7 +126,7 @@ STORE_LIMIT = Gauge(
 # Feast does not have it: it is what freshness is made of where rows are pushed.
 WRITTEN = Gauge(
     "featureplane_server_written_event_timestamp_seconds",
-    "Newest event time of the rows that this server was sent, in seconds since 1970.",
+    "Newest event time of the rows that this server was sent, in seconds since 1970; a future one as of its arrival.",
     ["feature_view"],
     multiprocess_mode="max",
     registry=OURS,
@@ -142,7 +143,11 @@ def note_size(used: int, limit: int) -> None:
 
 
 def note_written(view: str, event_time: float) -> None:
-    """A row of this event time, in seconds since 1970, was sent to this worker and taken."""
+    """A row of this event time, in seconds since 1970, was sent to this worker and taken.
+
+    One of the future counts as of its arrival: until it is over nothing else would show that rows no longer come.
+    """
+    event_time = min(event_time, time())
     child = WRITTEN.labels(view)
     if event_time > child._value.get():  # noqa: SLF001 - there is no other way to ask
         child.set(event_time)

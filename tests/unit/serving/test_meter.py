@@ -1,6 +1,7 @@
 """What a worker counts, as the metrics have it after a flush."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -156,3 +157,11 @@ def test_a_written_event_time_only_rises():
     metrics.note_written("pushed_view", 7.0)
     name = "featureplane_server_written_event_timestamp_seconds"
     assert metrics.OURS.get_sample_value(name, {"feature_view": "pushed_view"}) == 10.0
+
+
+def test_an_event_time_of_the_future_counts_as_of_its_arrival():
+    """Else freshness would be 0 until then, whether rows come or not."""
+    before = time.time()
+    metrics.note_written("forecasts", before + 3600)
+    name = "featureplane_server_written_event_timestamp_seconds"
+    assert before <= metrics.OURS.get_sample_value(name, {"feature_view": "forecasts"}) <= time.time()

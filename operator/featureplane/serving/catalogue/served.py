@@ -25,7 +25,7 @@ class ServedView:
     """A feature view. `join_keys` are those of its rows, sorted, each with its type; `ttl` is in seconds, 0 for ever.
 
     `why_not` says why nobody may be served from it. `copied_until` is the end of the last window that Feast has noted,
-    in seconds since 1970, 0 without any. In Redis it is `stored_as`, where that is another name.
+    or when it noted it, in seconds since 1970, 0 without any. In Redis it is `stored_as`, where that is another name.
     """
 
     name: str
@@ -86,9 +86,15 @@ def view_of(message: Any, *, is_versioned: bool = False) -> ServedView | None:
         spec.ttl.seconds + spec.ttl.nanos / 1e9,
         version,
         _why_not(spec, meta),
-        max((each.end_time.seconds for each in meta.materialization_intervals), default=0),
+        _copied_until(meta),
         f"{spec.name}_v{version}" if is_versioned and version else "",
     )
+
+
+def _copied_until(meta: Any) -> float:
+    """A window that ends in the future was copied when the view was last written to at the latest."""
+    end = max((each.end_time.seconds for each in meta.materialization_intervals), default=0)
+    return float(min(end, meta.last_updated_timestamp.seconds or end))
 
 
 def _why_not(spec: Any, meta: Any) -> str:
