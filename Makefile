@@ -12,10 +12,12 @@ CLUSTER_SUITES := tests/cluster tests/kube
 # One at a time, too: some start a Java machine or a cluster of servers.
 DATA_SUITES := tests/data
 BROWSER_SUITES := tests/browser
+# Type checkers and their parts, which Feast asks for and never imports.
+NOT_IN_IMAGE := mypy ast-serialize librt mypy-extensions pathspec types-greenlet
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-cluster test-data test-browser kube lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean $(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +28,9 @@ demo: $(STAMP) ## run the whole path once on embedded stores: YAML in, features 
 up: $(STAMP) ## keep everything up for examples/commodity until Ctrl-C (PORT=8080)
 	$(BIN)/python examples/commodity/generate.py
 	$(BIN)/featureplane up examples/commodity --data-root examples/commodity/data --port $(PORT)
+
+image: ## build the image with docker, podman or buildah (IMAGE=name BASE_IMAGE=name)
+	$(PYTHON) tools/image.py $(if $(IMAGE),--tag $(IMAGE)) $(if $(BASE_IMAGE),--base $(BASE_IMAGE))
 
 test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, feast, cli, chart
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(SUITES) $(PYTEST_ARGS)
@@ -78,6 +83,12 @@ lock: ## pin the dependencies of pyproject.toml again, with hashes
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
 		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
 		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/data.txt
+	build/uv/bin/uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 \
+		$(addprefix --no-emit-package ,$(NOT_IN_IMAGE)) \
+		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/runtime.txt
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
+		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/build.txt
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
