@@ -36,7 +36,12 @@ class Surroundings:
 
 def stores(context: Context) -> Surroundings:
     """Both stores, for every pod."""
-    return Surroundings([plain("FEATUREPLANE_STORES", "environment")]) + _registry(context) + _online(context)
+    return registry(context) + _online(context)
+
+
+def registry(context: Context) -> Surroundings:
+    """The registry alone, for the step that writes the repo."""
+    return Surroundings([plain("FEATUREPLANE_STORES", "environment")]) + _registry(context)
 
 
 def plain(name: str, value: str) -> dict[str, Any]:

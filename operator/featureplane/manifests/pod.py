@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from featureplane import names
 from featureplane.manifests.context import Context
-from featureplane.manifests.environment import Surroundings, stores
+from featureplane.manifests.environment import Surroundings, registry, stores
 from featureplane.manifests.labels import Component, pod_labels
 from featureplane.manifests.merging import merge
 from featureplane.manifests.mounted import tls, token
@@ -96,7 +96,7 @@ def pod_template(context: Context, pod: Pod) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 30,
         "restartPolicy": pod.restart_policy,
         **({"imagePullSecrets": [{"name": name} for name in pull]} if (pull := context.image_pull_secrets) else {}),
-        "initContainers": [{**_INIT, **_container(context, pod, around)}],
+        "initContainers": [{**_INIT, **_container(context, pod, around + registry(context))}],
         "containers": [container],
         "volumes": inside.volumes,
         **pod.spec,

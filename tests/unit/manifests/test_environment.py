@@ -115,10 +115,13 @@ def test_every_pod_has_the_same_stores():
     assert all(each == stores[0] for each in stores)
 
 
-def test_no_secret_goes_to_the_step_that_needs_none():
+def test_the_step_that_writes_the_repo_has_the_registry_and_no_more():
     for _, pod in templates(a_context()):
         (init,) = pod["spec"]["initContainers"]
-        assert not any("valueFrom" in item for item in init["env"])
+        whole = environment(pod)
+        given = {item["name"] for item in init["env"]}
+        assert given >= {name for name in whole if name.startswith("PG")} | {"FEATUREPLANE_STORES"}
+        assert not any(name.startswith("FEATUREPLANE_REDIS") for name in given)
 
 
 @pytest.mark.parametrize("problem", [secret_keys.postgres_problem, secret_keys.redis_problem])
