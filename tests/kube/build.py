@@ -1,4 +1,4 @@
-"""Build the control plane of `controlplane/` once, into a cache folder: `binary()`, or run this file.
+"""Build the program of `controlplane/` or `node/` once, into a cache folder: `binary()`, or run this file.
 
 Compiled because nothing that installs with pip has an API server in it, and an image needs Docker. The cache is named
 by what the program is made of, so a new version of Kubernetes is a new folder and an old checkout finds its own again.
@@ -22,9 +22,10 @@ if __name__ == "__main__":  # as a script: what is next to us is found the way t
 
 from kube.toolchain import BuildError, find_go, go_environment
 
+# A Go module each; its program has the folder's name.
 MODULE = Path(__file__).resolve().parent / "controlplane"
+NODE = MODULE.with_name("node")
 SOURCES = ("go.mod", "go.sum", "main.go")
-PROGRAM = "controlplane"
 _PROGRESS_SECONDS = 20.0
 _LAST_LINES = 20
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -53,44 +54,47 @@ def target() -> tuple[str, str]:
     return system, _ARCHITECTURES[machine]
 
 
-def kubernetes_version() -> str:
+def kubernetes_version(module: Path | None = None) -> str:
     """The version that go.mod asks for, such as v1.35.4."""
-    found = re.search(r"^\s*k8s\.io/kubernetes (v\d+\.\d+\.\d+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    go_mod = (module or MODULE) / "go.mod"
+    found = re.search(r"^\s*k8s\.io/kubernetes (v\d+\.\d+\.\d+)", go_mod.read_text(), re.MULTILINE)
     if not found:
-        raise BuildError(f"{MODULE / 'go.mod'} names no version of k8s.io/kubernetes")
+        raise BuildError(f"{go_mod} names no version of k8s.io/kubernetes")
     return found[1]
 
 
-def build_flags() -> list[str]:
+def build_flags(module: Path | None = None) -> list[str]:
     """Without these the API server calls itself v0.0.0-master, and clients that look at its version are misled."""
-    version = kubernetes_version()
+    version = kubernetes_version(module)
     major, minor, _ = version.removeprefix("v").split(".")
     stamp = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     stamped = " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamp.items())
     return ["-trimpath", "-mod=readonly", f"-ldflags=-s -w {stamped}"]
 
 
-def program_path() -> Path:
+def program_path(module: Path | None = None) -> Path:
     """Where the program is or will be."""
+    module = module or MODULE
     digest = hashlib.sha256()
     for name in SOURCES:
-        digest.update((MODULE / name).read_bytes() + b"\0")
-    digest.update("\0".join([*target(), *build_flags()]).encode())
-    return cache_folder() / "kube" / digest.hexdigest()[:16] / PROGRAM
+        digest.update((module / name).read_bytes() + b"\0")
+    digest.update("\0".join([*target(), *build_flags(module)]).encode())
+    return cache_folder() / "kube" / digest.hexdigest()[:16] / module.name
 
 
-def binary() -> Path:
-    """The program, built now if it was not yet. Raises BuildError."""
-    program = program_path()
+def binary(module: Path | None = None) -> Path:
+    """The program of a module, the control plane's without one; built now if it was not yet. Raises BuildError."""
+    module = module or MODULE
+    program = program_path(module)
     if program.exists():
         return program
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         with _locked(program.parent / "lock"):
             if not program.exists():
-                _build(program)
+                _build(module, program)
     except OSError as error:
-        raise BuildError(f"the Kubernetes control plane cannot be built in {program.parent}: {error}") from error
+        raise BuildError(f"Kubernetes' {module.name} cannot be built in {program.parent}: {error}") from error
     return program
 
 
@@ -101,26 +105,27 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Another process is building the Kubernetes control plane; waiting for it.")
+            say(f"Another process is building in {path.parent}; waiting for it.")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _build(program: Path) -> None:
+def _build(module: Path, program: Path) -> None:
     started = time.monotonic()
-    go = find_go(cache_folder(), MODULE / "go.mod", say)
-    say(f"Building Kubernetes {kubernetes_version()}'s control plane into {program.parent} with {go}.")
+    go = find_go(cache_folder(), module / "go.mod", say)
+    say(f"Building Kubernetes {kubernetes_version(module)}'s {module.name} into {program.parent} with {go}.")
     say("The first time takes 7 to 10 minutes on two cores and 3 GB in Go's own caches; after that nothing is built.")
     system, architecture = target()
     environment = {**go_environment(), "GOOS": system, "GOARCH": architecture, "CGO_ENABLED": "0"}
-    unfinished = program.with_name(f"{PROGRAM}.{os.getpid()}.unfinished")
+    unfinished = program.with_name(f"{program.name}.{os.getpid()}.unfinished")
     for other in program.parent.glob("*.unfinished"):  # of a build that was killed: the lock is ours
         other.unlink()
     try:
-        listed = _run([str(go), "list", "-deps", *build_flags()[:2], "."], environment, lambda _: None)
+        listed = _run([str(go), "list", "-deps", *build_flags(module)[:2], "."], module, environment, lambda _: None)
         total = sum(not line.startswith("go: ") for line in listed)  # which is a module that it fetches
         _run(
-            [str(go), "build", "-v", *build_flags(), "-o", str(unfinished), "."],
+            [str(go), "build", "-v", *build_flags(module), "-o", str(unfinished), "."],
+            module,
             environment,
             _Progress(total, started).line,
         )
@@ -147,13 +152,13 @@ class _Progress:
             say(f"  {now - self._started:4.0f} s: {self._built} of at most {self._total} packages")
 
 
-def _run(command: list[str], environment: dict[str, str], each: Callable[[str], None]) -> list[str]:
+def _run(command: list[str], module: Path, environment: dict[str, str], each: Callable[[str], None]) -> list[str]:
     """Run Go in the module's folder and hand on each line that it prints."""
     last: deque[str] = deque(maxlen=_LAST_LINES)
     lines = []
     with subprocess.Popen(
         command,
-        cwd=MODULE,
+        cwd=module,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -169,15 +174,16 @@ def _run(command: list[str], environment: dict[str, str], each: Callable[[str], 
     if process.returncode:
         said = "\n".join(f"    {line}" for line in last)
         raise BuildError(
-            f"{' '.join(command[:2])} in {MODULE} failed with code {process.returncode}; it needs Go's module proxy or "
+            f"{' '.join(command[:2])} in {module} failed with code {process.returncode}; it needs Go's module proxy or "
             f"a filled module cache (GOPROXY, GOFLAGS). The last it said:\n{said}",
         )
     return lines
 
 
 def main() -> int:
+    """Without arguments the control plane; `node` for what makes this machine a node."""
     try:
-        path = binary()
+        path = binary(NODE if sys.argv[1:] == ["node"] else MODULE)
     except BuildError as error:
         say(f"error: {error}")
         return 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 CONTEXT = "featureplane-test"
 # One certificate that is its own authority. It names 127.0.0.1 (the API server's own would name its advertised address)
-# and says what its key may be used for, without which Python from 3.13 on refuses it.
+# and the address that pods know, and says what its key may be used for, without which Python from 3.13 on refuses it.
 _CERTIFICATE = """\
 [req]
 prompt = no
@@ -27,7 +27,14 @@ basicConstraints = critical, CA:TRUE
 keyUsage = critical, digitalSignature, keyCertSign
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
-subjectAltName = IP:127.0.0.1, DNS:localhost, DNS:kubernetes, DNS:kubernetes.default, DNS:kubernetes.default.svc
+subjectAltName = @names
+[names]
+IP.1 = 127.0.0.1
+IP.2 = 10.96.0.1
+DNS.1 = localhost
+DNS.2 = kubernetes
+DNS.3 = kubernetes.default
+DNS.4 = kubernetes.default.svc
 """
 _CURVE = ["-pkeyopt", "ec_paramgen_curve:P-256"]  # 10 ms, where an RSA key may take a second
 
