@@ -1,0 +1,67 @@
+"""`make e2e`: the image, a whole cluster, and the tests on it. Arguments are pytest's.
+
+The cluster is kind's where Docker answers, else a node on this machine, which wants root. `--keep` in place of tests
+leaves the cluster up until Ctrl-C, for a developer with kubectl: `make cluster`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # as a script: what is next to us is found the way that pytest finds it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from e2e import images, kind
+from kube import alone, build, debian
+from kube.guard import FILE_VARIABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "e2e"
+_KEEP = Path(__file__).with_name("keep.py")
+
+
+def main(arguments: list[str]) -> int:
+    volumes = BUILD / "volumes"
+    shutil.rmtree(volumes, ignore_errors=True)
+    command = [sys.executable, str(_KEEP)] if arguments == ["--keep"] else _pytest(arguments)
+    environment = {**os.environ, "FEATUREPLANE_E2E_VOLUMES": str(volumes)}
+    try:
+        if kind.docker_answers():
+            return _on_kind(command, environment)
+        debian.prepare()
+        return _on_this_machine(command, environment)
+    except (debian.MachineError, kind.KindError, build.BuildError, alone.InUseError) as error:
+        build.say(f"error: there is no cluster to test on: {error}")
+        return 2
+    except subprocess.CalledProcessError as error:
+        build.say(f"error: {' '.join(map(str, error.cmd[:4]))} failed; what it said stands above")
+        return 1
+
+
+def _on_this_machine(command: list[str], environment: dict[str, str]) -> int:
+    build.binary()
+    build.binary(build.NODE)
+    archives = images.archives(BUILD / "images")
+    node = BUILD / "node"
+    ours = {"FEATUREPLANE_E2E_NODE": str(node), "FEATUREPLANE_E2E_ARCHIVES": ":".join(map(str, archives))}
+    return alone.outside(node, command, {**environment, **ours})
+
+
+def _on_kind(command: list[str], environment: dict[str, str]) -> int:
+    kind.require()
+    images.product()
+    kubeconfig = BUILD / "kubeconfig"
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with kind.cluster(kubeconfig, BUILD / "volumes", [images.PRODUCT]):
+        return subprocess.run(command, env={**environment, FILE_VARIABLE: str(kubeconfig)}, check=False).returncode
+
+
+def _pytest(arguments: list[str]) -> list[str]:
+    # In order, and no further than the first that fails: each finds what those before it left.
+    return [sys.executable, "-m", "pytest", "--timeout=600", "-x", "-v", str(ROOT / "tests" / "e2e"), *arguments]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
