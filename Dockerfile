@@ -34,8 +34,9 @@ RUN echo 'featureplane:x:10001:10001:featureplane:/tmp:/usr/sbin/nologin' >>/etc
     && echo 'featureplane:x:10001:' >>/etc/group
 COPY --from=build /opt/featureplane /opt/featureplane
 COPY --from=build /own/opt/featureplane /opt/featureplane
+COPY image/feast /opt/featureplane/pod/feast
 # Pods have a read-only root, so bytecode that is not there is made anew at each start.
-ENV PATH=/opt/featureplane/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+ENV PATH=/opt/featureplane/pod:/opt/featureplane/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /feast/feature_repo

@@ -18,7 +18,7 @@ from e2e.images import STORES
 from e2e.whole import Whole
 
 ROOT = Path(__file__).resolve().parents[2]
-CHART = Path(os.environ.get("FEATUREPLANE_E2E_CHART") or ROOT / "charts" / "featureplane")
+CHART = ROOT / "charts" / "featureplane"
 EXAMPLE = ROOT / "examples" / "commodity"
 NAMESPACE, RELEASE = "data-platform", "featureplane"
 VIEWS = ("commodity-price-features", "economic-features", "weather-features")
@@ -34,6 +34,11 @@ class Deployment:
         self.volumes = volumes
         self.lake = volumes / "lake"
 
+    @property
+    def is_there(self) -> bool:
+        """On a cluster that was kept up: nothing is installed twice."""
+        return RELEASE in self.whole.helm("list", "--namespace", NAMESPACE, "--short").split()
+
     def install(self) -> float:
         """Seconds from `helm install` to a FeastProject that is Ready."""
         self.deliver(seed=1)
@@ -48,7 +53,8 @@ class Deployment:
         """Seconds from the views' `kubectl apply` until all of them are Ready: registered, copied, fresh."""
         started = time.monotonic()
         self.kubectl("apply", *(f"--filename={EXAMPLE / name}" for name in _MANIFESTS))
-        self.kubectl("wait", "--for=condition=Ready", "fv", "fsvc", "--all", "--timeout=300s")
+        for kind in ("fv", "fsvc"):
+            self.kubectl("wait", "--for=condition=Ready", kind, "--all", "--timeout=300s")
         return time.monotonic() - started
 
     def deliver(self, seed: int) -> None:

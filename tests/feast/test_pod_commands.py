@@ -222,7 +222,7 @@ class TestRepo:
         listed = pod.world.feast("feature-views", "list", folder=folder)
         assert (listed.returncode, VIEW in listed.stdout) == (0, True)
         planned = pod.world.feast("plan", folder=folder)
-        assert (planned.returncode, "No changes" in planned.stdout) == (0, True), planned.stdout
+        assert (planned.returncode, "No changes to registry" in planned.stdout) == (0, True), planned.stdout
 
     def test_it_is_empty_before_there_is_a_registry(self, bare_pod: Pod) -> None:
         assert bare_pod("render", "--registered", "--out", str(bare_pod.folder / "repo"))[0] == 0

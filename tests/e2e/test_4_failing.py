@@ -1,0 +1,81 @@
+"""What happens by itself: a pod is gone, then another. Reads hold, and what was asked for comes about."""
+
+import httpx
+import pytest
+
+from e2e.client import Client, Load
+from e2e.deployment import VIEWS
+from e2e.whole import until
+
+WTI = {"commodity_code": "crude_oil_wti"}
+PRICE = "commodity_price_features:current_price"
+_ASK = """
+import json, urllib.request, urllib.error
+entities = {"commodity_code": ["crude_oil_wti"]}
+body = json.dumps({"features": ["commodity_price_features"], "entities": entities}).encode()
+try:
+    with urllib.request.urlopen("http://feast-server:8080/get-online-features", body, timeout=10) as answer:
+        print(json.dumps([answer.status, answer.headers["Retry-After"]]))
+except urllib.error.HTTPError as error:
+    print(json.dumps([error.code, error.headers["Retry-After"]]))
+"""
+
+
+def kill(deployment, selector: str) -> None:
+    """As a node that burns down."""
+    name = deployment.names("pods", f"--selector={selector}")[0]
+    deployment.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+    until(lambda: name not in deployment.names("pods", f"--selector={selector}"))
+
+
+def has_description(deployment, text: str) -> None:
+    """A change comes about: in the registry, as Feast's own tool reads it."""
+    change = f'{{"spec": {{"description": "{text}"}}}}'
+    deployment.kubectl("patch", "fv", VIEWS[2], "--type=merge", f"--patch={change}")
+    name = VIEWS[2].replace("-", "_")
+    command = ("exec", "deploy/feast-server", "--", "feast", "feature-views", "describe", name)
+    until(lambda: text in deployment.kubectl(*command), 180)
+
+
+@pytest.fixture(scope="module")
+def client(deployment):
+    made = Client(deployment)
+    yield made
+    made.delete()
+
+
+def test_a_server_pod_is_killed(deployment):
+    load = Load(deployment)
+    try:
+        kill(deployment, "app=feast-server")
+        deployment.kubectl("rollout", "status", "deploy/feast-server", "--timeout=180s")
+        asked = load.asked()
+        until(lambda: load.asked() > asked + 100)
+        # What was under way in the pod that burned is lost, and what still went to its address until that was known.
+        assert len(load.failures()) <= 5, load.failures()
+    finally:
+        load.delete()
+
+
+def test_the_operator_is_killed(deployment):
+    kill(deployment, "app.kubernetes.io/component=operator")
+    assert deployment.value(PRICE, **WTI) is not None
+    has_description(deployment, "after the operator was killed")
+
+
+def test_postgresql_is_killed(deployment, client):
+    kill(deployment, "app.kubernetes.io/component=trial-postgresql")
+    assert client.run(_ASK)[0] == httpx.codes.OK
+    has_description(deployment, "after PostgreSQL was killed")
+    deployment.kubectl("wait", "--for=condition=Ready", "fproj/feast", "--timeout=180s")
+
+
+def test_without_redis_clients_are_told_when_to_come_back(deployment, client):
+    redis = "statefulset/featureplane-trial-redis"
+    deployment.kubectl("scale", redis, "--replicas=0")
+    until(lambda: client.run(_ASK)[0] == httpx.codes.SERVICE_UNAVAILABLE)
+    status, retry_after = client.run(_ASK)
+    assert (status, int(retry_after) > 0) == (httpx.codes.SERVICE_UNAVAILABLE, True)
+    deployment.kubectl("scale", redis, "--replicas=1")
+    until(lambda: client.run(_ASK)[0] == httpx.codes.OK)
+    assert deployment.value(PRICE, **WTI) is not None
