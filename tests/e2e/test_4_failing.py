@@ -22,10 +22,15 @@ except urllib.error.HTTPError as error:
 
 
 def kill(deployment, selector: str) -> None:
-    """As a node that burns down."""
-    name = deployment.names("pods", f"--selector={selector}")[0]
+    """As a node that burns down. Another pod may have its name."""
+
+    def pods() -> dict[str, str]:
+        found = deployment.get("pods", f"--selector={selector}")["items"]
+        return {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in found}
+
+    uid, name = next(iter(pods().items()))
     deployment.kubectl("delete", "pod", name, "--grace-period=0", "--force")
-    until(lambda: name not in deployment.names("pods", f"--selector={selector}"))
+    until(lambda: uid not in pods())
 
 
 def has_description(deployment, text: str) -> None:
