@@ -17,7 +17,8 @@ NOT_IN_IMAGE := mypy ast-serialize librt mypy-extensions pathspec types-greenlet
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean $(BENCHES)
+.PHONY: help demo up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean \
+	$(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,12 @@ test: $(STAMP) ## the tests that take minutes: unit, golden, examples, local, fe
 kube: $(STAMP) ## build the Kubernetes control plane that tests run on (the first time about 9 minutes)
 	$(BIN)/python tests/kube/build.py
 	$(BIN)/python tests/kube/published.py
+
+e2e: $(STAMP) ## what users do, on a whole cluster: kind where Docker answers, else a node on this machine, as root
+	$(BIN)/python tests/e2e/run.py $(PYTEST_ARGS)
+
+cluster: $(STAMP) ## keep such a cluster up until Ctrl-C, with the image loaded
+	$(BIN)/python tests/e2e/run.py --keep
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)

@@ -46,7 +46,20 @@ def outside(folder: Path, command: list[str], environment: Mapping[str, str] | N
         folder.mkdir(mode=0o755)
         namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
         with subprocess.Popen(
-            ["unshare", *namespaces, sys.executable, "-I", "-S", str(_SELF), _INSIDE, str(folder), *command],
+            # Whoever kills us kills unshare, which takes the first process in there with it, and that everything.
+            [
+                "setpriv",
+                "--pdeathsig=KILL",
+                "unshare",
+                *namespaces,
+                sys.executable,
+                "-I",
+                "-S",
+                str(_SELF),
+                _INSIDE,
+                str(folder),
+                *command,
+            ],
             env=environment,
         ) as process:
             first = _child(process.pid)

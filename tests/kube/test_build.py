@@ -56,11 +56,13 @@ def test_a_build_that_failed_says_why_and_leaves_nothing(builds, monkeypatch):
 
 def test_other_sources_are_another_program(builds, monkeypatch, tmp_path):
     before = build.program_path()
+    module = tmp_path / build.MODULE.name
+    module.mkdir()
     for name in build.SOURCES:
-        (tmp_path / name).write_bytes((build.MODULE / name).read_bytes())
-    monkeypatch.setattr(build, "MODULE", tmp_path)
+        (module / name).write_bytes((build.MODULE / name).read_bytes())
+    monkeypatch.setattr(build, "MODULE", module)
     assert build.program_path() == before
-    (tmp_path / "main.go").write_text("package main\n")
+    (module / "main.go").write_text("package main\n")
     assert build.program_path() != before
 
 
