@@ -62,6 +62,18 @@ def test_labels_find_what_they_found(deployment, what, selector):
     assert deployment.names(what, f"--selector={selector}")
 
 
+def test_the_runs_pods_say_what_they_did(deployment):
+    said = deployment.kubectl("logs", "--selector=app=feast,component=materialization-job", "--tail=-1")
+    for name in VIEWS:
+        assert name.replace("-", "_") in said
+
+
+def test_the_doctor_looks_from_inside_a_pod(deployment):
+    """In place of psql, redis-cli and ping in the server's pod."""
+    command = ("featureplane", "doctor", "/etc/featureplane/project.yaml")
+    assert "Redis" in deployment.kubectl("exec", "deploy/feast-server", "--", *command)
+
+
 def test_feasts_own_command_lists_the_views(deployment):
     listed = deployment.kubectl("exec", "deploy/feast-server", "--", "feast", "feature-views", "list")
     for name in VIEWS:

@@ -1,6 +1,7 @@
 """What authors of features do: new data, new features, new views; and what becomes of it."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_a_job_of_each_schedule_brings_what_is_new(deployment, schedule, feature
     deployment.kubectl("create", "job", f"by-hand-{schedule}", f"--from=cronjob/feast-materialize-{schedule}")
     deployment.kubectl("wait", "--for=condition=Complete", f"job/by-hand-{schedule}", "--timeout=180s")
     assert deployment.value(feature, **{key: value}) == new
+
+
+def test_feasts_own_command_materializes(deployment):
+    """Where the sources are: the server's pods have no volume with them."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    said = deployment.kubectl("exec", "deploy/feast-offline", "--", "feast", "materialize-incremental", now)
+    assert "commodity_price_features" in said
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,8 @@ def _cgroups() -> set[Path]:
 
 def inside(command: list[str]) -> int:
     """The first process in there: makes the network and the mounts, and collects whoever nobody waits for."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # the first process hears no signal that it has no handler for
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     _run("mount", "--make-rshared", "/")  # volumes of pods are mounted here and must be seen in their containers
     for path in _HIDDEN:
         Path(path).mkdir(parents=True, exist_ok=True)
