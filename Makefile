@@ -21,7 +21,7 @@ BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/benc
 	$(BENCHES)
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run the whole path once on embedded stores: YAML in, features out over HTTP (PORT=8080)
 	$(BIN)/python tools/demo.py --port $(PORT)
