@@ -23,15 +23,12 @@ _KEEP = Path(__file__).with_name("keep.py")
 
 
 def main(arguments: list[str]) -> int:
-    volumes = BUILD / "volumes"
-    shutil.rmtree(volumes, ignore_errors=True)
     command = [sys.executable, str(_KEEP)] if arguments == ["--keep"] else _pytest(arguments)
-    environment = {**os.environ, "FEATUREPLANE_E2E_VOLUMES": str(volumes)}
     try:
         if kind.docker_answers():
-            return _on_kind(command, environment)
+            return _on_kind(command)
         debian.prepare()
-        return _on_this_machine(command, environment)
+        return _on_this_machine(command)
     except (debian.MachineError, kind.KindError, build.BuildError, alone.InUseError) as error:
         build.say(f"error: there is no cluster to test on: {error}")
         return 2
@@ -40,22 +37,28 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _on_this_machine(command: list[str], environment: dict[str, str]) -> int:
+def _on_this_machine(command: list[str]) -> int:
     build.binary()
     build.binary(build.NODE)
     archives = images.archives(BUILD / "images")
-    node = BUILD / "node"
-    ours = {"FEATUREPLANE_E2E_NODE": str(node), "FEATUREPLANE_E2E_ARCHIVES": ":".join(map(str, archives))}
-    return alone.outside(node, command, {**environment, **ours})
+    node = BUILD / "node"  # emptied by who has it
+    ours = {
+        "FEATUREPLANE_E2E_NODE": str(node),
+        "FEATUREPLANE_E2E_VOLUMES": str(node / "volumes"),
+        "FEATUREPLANE_E2E_ARCHIVES": ":".join(map(str, archives)),
+    }
+    return alone.outside(node, command, {**os.environ, **ours})
 
 
-def _on_kind(command: list[str], environment: dict[str, str]) -> int:
+def _on_kind(command: list[str]) -> int:
     kind.require()
     images.product()
-    kubeconfig = BUILD / "kubeconfig"
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with kind.cluster(kubeconfig, BUILD / "volumes", [images.PRODUCT]):
-        return subprocess.run(command, env={**environment, FILE_VARIABLE: str(kubeconfig)}, check=False).returncode
+    volumes, kubeconfig = BUILD / "volumes", BUILD / "kubeconfig"
+    shutil.rmtree(volumes, ignore_errors=True)
+    volumes.mkdir(parents=True)
+    with kind.cluster(kubeconfig, volumes, [images.PRODUCT]):
+        ours = {FILE_VARIABLE: str(kubeconfig), "FEATUREPLANE_E2E_VOLUMES": str(volumes)}
+        return subprocess.run(command, env={**os.environ, **ours}, check=False).returncode
 
 
 def _pytest(arguments: list[str]) -> list[str]:
