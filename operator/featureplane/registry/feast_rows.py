@@ -113,11 +113,14 @@ def _digests(kinds: tuple[str, ...]) -> Any:
     return union_all(*counted)
 
 
+SNAPSHOT = "SELECT pg_current_snapshot()::text"
+
+
 def snapshot(connection: Connection) -> str:
     """What is the same only as long as no transaction of the database's server that writes has ended (postgresql.org,
     "Transaction ID and Snapshot Information Functions"). On a standby it may be the same for longer.
     """
-    return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar())
+    return str(connection.execute(text(SNAPSHOT)).scalar())
 
 
 def projects(connection: Connection) -> list[str]:

@@ -18,6 +18,7 @@ from featureplane.registry import feast_rows
 from featureplane.registry.database import begin, engine_for
 from featureplane.serving.catalogue.freshness import Freshness
 from featureplane.serving.catalogue.served import Catalogue, Projection, ServedView, service_of, view_of
+from featureplane.serving.catalogue.snapshots import Snapshots
 from featureplane.serving.catalogue.writable import Writing
 from featureplane.settings import PostgresAddress
 
@@ -55,6 +56,7 @@ class Followed:
         self._entities: dict[str, str] = {}
         # As of the last look at rows: see `feast_rows`.
         self._snapshot = ""
+        self._snapshots = Snapshots(self._engine)
         self._digest: tuple[Any, ...] = ()
         self._number: int | None = None
         self._has_ours = False
@@ -91,10 +93,11 @@ class Followed:
         return is_new or self._writing.is_noted
 
     def _look(self, *, thoroughly: bool) -> bool:
+        if not thoroughly and self._snapshots.now() == self._snapshot != "":
+            return False
+        self._snapshots.give_back()
         with begin(self._engine, self._address) as connection:
             snapshot = feast_rows.snapshot(connection)
-            if snapshot == self._snapshot and not thoroughly:
-                return False
             self._restrict(connection)
             self._has_ours = self._has_ours or feast_rows.has_schema(connection)
             number = feast_rows.last_change(connection, self.catalogue.project) if self._has_ours else None
@@ -107,6 +110,7 @@ class Followed:
         return is_new
 
     def close(self) -> None:
+        self._snapshots.give_back()
         self._engine.dispose()
 
     def _compare(self, connection: Connection, *, noted: bool) -> bool:
