@@ -16,8 +16,9 @@ from subprocess import run
 
 from rich.text import Text
 
+from featureplane.cli.asking import ask
 from featureplane.cli.console import complain, counted, out, report
-from featureplane.cli.online import ask, rows_of, show
+from featureplane.cli.online import rows_of, show
 from featureplane.cli.plan import show as show_plan
 from featureplane.cli.runs import newest_change, run_tasks, show_runs
 from featureplane.cli.workspace import Workspace, definitions, open_workspace, registered, views_of
