@@ -1,6 +1,7 @@
 """The namespaces that a node lives in. As root only: nobody else makes them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import pytest
 
 from kube import alone
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of network and mounts are root's to make")
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of network and mounts are root's to make"),
+    pytest.mark.skipif(shutil.which("ip") is None, reason="iproute2 is missing; `make e2e` installs it on Debian"),
+]
 
 
 def start(folder, *command):
