@@ -4,12 +4,11 @@ The CRDs are copies of `crds/`, the operator's rights those of `manifests/rbac.p
 values.yaml, and the schema of `project.spec` is the FeastProject's own. Run by `make generate` and `make verify`.
 """
 
-import argparse
 import difflib
 import json
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import chart_dashboard
 import chart_values
 import yaml
 from chart_values import Schema
+from generated import write_or_check
 
 from featureplane.manifests.rbac import rules
 from featureplane.model.crd import RESOURCES, object_schema
@@ -134,19 +134,5 @@ def write() -> None:
         (CHART / name).write_text(text, encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; print the difference and exit with 1 if there is one"
-    )
-    options = parser.parse_args(arguments)
-    if not options.check:
-        write()
-        return 0
-    difference = check()
-    sys.stdout.write(difference)
-    return 1 if difference else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, write, check))

@@ -3,15 +3,16 @@
 Run by `make generate` and `make verify`.
 """
 
-import argparse
 import difflib
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import write_or_check
 
 from featureplane.manifests.operator_deployment import NAMESPACE, operator
 
@@ -62,19 +63,5 @@ def write(folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--check", action="store_true", help="change nothing; print the difference and exit with 1 if there is one"
-    )
-    options = parser.parse_args(arguments)
-    if not options.check:
-        write(DEPLOY)
-        return 0
-    difference = check(DEPLOY)
-    sys.stdout.write(difference)
-    return 1 if difference else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, partial(write, DEPLOY), partial(check, DEPLOY)))

@@ -15,7 +15,7 @@ from featureplane.local.stores import embedded_stores, must_run
 from featureplane.materialization import sources
 from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
 from featureplane.registry import catalogue
-from featureplane.registry.database import begin, database_exists, engine_for
+from featureplane.registry.database import begin_once, database_exists
 from featureplane.registry.plan import closure
 from featureplane.registry.state import Registered
 from featureplane.rendering.definitions import Definition, Key, define
@@ -166,12 +166,8 @@ def registered(stores: Stores, project: str) -> Registered:
     """What the registry holds of a project: nothing, where there is no database yet. Only looks."""
     if not database_exists(stores.postgres):
         return Registered()
-    engine = engine_for(stores.postgres)
-    try:
-        with begin(engine, stores.postgres) as connection:
-            return catalogue.read(connection, project)
-    finally:
-        engine.dispose()
+    with begin_once(stores.postgres) as connection:
+        return catalogue.read(connection, project)
 
 
 def must_answer(stores: Stores) -> None:

@@ -60,6 +60,17 @@ def begin(engine: Engine, address: PostgresAddress) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def begin_once(address: PostgresAddress) -> Iterator[Connection]:
+    """One transaction on a connection of its own, for who asks once."""
+    engine = engine_for(address)
+    try:
+        with begin(engine, address) as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def database_exists(address: PostgresAddress) -> bool:
     """Whether the server has a database of that name. Raises StoreUnavailable when it does not answer."""
     keywords = {"connect_timeout": _CONNECT_SECONDS, **address.keywords}

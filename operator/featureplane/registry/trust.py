@@ -7,7 +7,7 @@ while it runs, so for it the look covers the start; write access to the registry
 from featureplane.errors import UntrustedRegistry
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry import catalogue
-from featureplane.registry.database import begin, engine_for
+from featureplane.registry.database import begin_once
 from featureplane.settings import PostgresAddress
 
 
@@ -15,12 +15,8 @@ def refuse_code(project: FeastProject, address: PostgresAddress) -> None:
     """Raises UntrustedRegistry where the registry holds code and the project does not trust it."""
     if project.spec.registry.trust_user_defined_functions:
         return
-    engine = engine_for(address)
-    try:
-        with begin(engine, address) as connection:
-            found = catalogue.python_code(connection)
-    finally:
-        engine.dispose()
+    with begin_once(address) as connection:
+        found = catalogue.python_code(connection)
     if found:
         raise untrusted(address, found)
 

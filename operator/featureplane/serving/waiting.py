@@ -7,7 +7,7 @@ from sqlalchemy import inspect
 
 from featureplane.errors import StoreUnavailable
 from featureplane.registry import feast_rows
-from featureplane.registry.database import begin, database_exists, engine_for
+from featureplane.registry.database import begin_once, database_exists
 from featureplane.settings import PostgresAddress
 
 _TICK_SECONDS = 2.0
@@ -31,12 +31,8 @@ def await_registry(address: PostgresAddress, say: Callable[[str], None]) -> None
 
 def nothing_registered(address: PostgresAddress, project: str) -> str:
     """That the project has no view yet, and which projects have, in words; nothing where it has one."""
-    engine = engine_for(address)
-    try:
-        with begin(engine, address) as connection:
-            projects = feast_rows.projects(connection)
-    finally:
-        engine.dispose()
+    with begin_once(address) as connection:
+        projects = feast_rows.projects(connection)
     if project in projects:
         return ""
     others = f"; those of {', '.join(projects)} are" if projects else ""
@@ -48,12 +44,8 @@ def _missing(address: PostgresAddress) -> str:
     try:
         if not database_exists(address):
             return f"there is no registry at {address} yet"
-        engine = engine_for(address)
-        try:
-            with begin(engine, address) as connection:
-                there = inspect(connection).has_table(_ONE_OF_FEASTS)
-        finally:
-            engine.dispose()
+        with begin_once(address) as connection:
+            there = inspect(connection).has_table(_ONE_OF_FEASTS)
     except StoreUnavailable as error:
         return str(error)
     return "" if there else f"the registry at {address} has no tables yet"
