@@ -22,7 +22,8 @@ from kube.server import ServerError
 CRDS = sorted((Path(__file__).resolve().parents[2] / "crds").glob("*.yaml"))
 
 
-def until(true: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 90.0) -> Any:
+    """Long enough for a controller that lost its API server: it waits up to half a minute between two attempts."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
