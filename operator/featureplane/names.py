@@ -21,7 +21,10 @@ SCHEMA = "featureplane"
 
 # Keys of tags that Feast itself gives a meaning: a struct's schema, a nested collection's inner type, a reference to
 # credentials. Written by a user they would change a type or read a Secret.
-RESERVED_TAG_PREFIXES = ("feast.", "feast:", "__feast")
+_FEASTS_TAG_PREFIXES = ("feast.", "feast:", "__feast")
+# And of those that hold what `deprecated` says (see `deprecation`).
+DEPRECATED_TAG_PREFIX = f"{GROUP}/deprecated-"
+RESERVED_TAG_PREFIXES = (*_FEASTS_TAG_PREFIXES, DEPRECATED_TAG_PREFIX)
 
 # The files of a rendered Feast repo.
 DEFINITIONS_FILE = "definitions.json"

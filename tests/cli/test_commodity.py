@@ -72,7 +72,7 @@ def test_validate(example):
     ran = example("validate", "files")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out == "feast: project 254carbon, 3 views, 3 services; sources checked\n"
-    expected = {"feast": {"project": PROJECT, "views": 3, "services": 3, "sources": "checked"}}
+    expected = {"feast": {"project": PROJECT, "views": 3, "services": 3, "sources": "checked", "warnings": []}}
     assert json.loads(example("validate", "files", "--json").out) == expected
 
 
@@ -112,7 +112,7 @@ def test_apply_registers_it_and_then_there_is_nothing_to_change(example, applied
 
 
 def nothing_to_change():
-    return {"project": PROJECT, "changes": [], "adopted": [], "kept": [], "refused": []}
+    return {"project": PROJECT, "changes": [], "adopted": [], "kept": [], "refused": [], "warnings": []}
 
 
 def test_standard_input_is_as_good_as_a_folder(example, applied):

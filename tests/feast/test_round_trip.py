@@ -58,6 +58,9 @@ UNSEEN = "--skip-source-validation"
 LONG = (NASTY + "x" * 5000)[:5000]
 TEXT = {"description": LONG, "owner": NASTY, "tags": {"plain": "", NASTY[:100]: NASTY, "$x": LONG[:1024]}}
 
+TAGS = {"plain": ""}
+GOING = {"since": "2026-03-31", "message": NASTY, "replacedBy": "mapped:price"}
+
 
 def everything() -> list[Object]:
     """One object of each sort there is, with text that somebody could take for code."""
@@ -92,6 +95,10 @@ def everything() -> list[Object]:
             "checked", features=[a_feature(checks={"notNull": True, "minimum": 0})], deletionPolicy="Retain"
         ),
         a_feature_view("unscheduled", materialization={"schedule": "never"}, suspend=True),
+        a_feature_view(
+            "going", deprecated=GOING, features=[a_feature(deprecated=GOING), a_feature("volume", tags=TAGS)]
+        ),
+        a_service("going-too", views=[{"name": "going"}], deprecated={"since": "2026-03-31", "replacedBy": "some"}),
         a_service("all-features", views=[{"name": "mapped"}, {"name": "pushed"}], **TEXT),
         a_service("some-features", views=[{"name": "mapped", "features": ["volume"]}, {"name": "delta"}]),
         a_service("turned-round", views=[{"name": "several_entities", "features": ["a", "b"]}]),

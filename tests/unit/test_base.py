@@ -183,8 +183,8 @@ RESERVED = "choose a key that does not start with " + ", ".join(names.RESERVED_T
         (
             {"feast:struct_schema": "{}", "feast.x": "", "a": ""},
             [
-                f"['feast:struct_schema']: is a tag with a meaning of its own in Feast; {RESERVED}",
-                f"['feast.x']: is a tag with a meaning of its own in Feast; {RESERVED}",
+                f"['feast:struct_schema']: is a tag with a meaning of its own; {RESERVED}",
+                f"['feast.x']: is a tag with a meaning of its own; {RESERVED}",
             ],
         ),
     ],

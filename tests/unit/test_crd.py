@@ -611,9 +611,9 @@ def test_columns_show_fields_that_exist(resource):
 @pytest.mark.parametrize(
     ("kind", "shown"),
     [
-        ("FeatureView", ["Ready", "Schedule", "Last Run", "Staleness", "Reason"]),
+        ("FeatureView", ["Ready", "Schedule", "Last Run", "Staleness", "Reason", "Deprecated"]),
         ("FeastProject", ["Project", "Ready", "Views", "Endpoint", "Age"]),
-        ("FeatureService", ["Ready", "Views", "Features", "Reason", "Age"]),
+        ("FeatureService", ["Ready", "Views", "Features", "Reason", "Deprecated", "Age"]),
     ],
 )
 def test_a_narrow_terminal_shows_what_matters(kind, shown):

@@ -167,8 +167,8 @@ def test_missing_parts(value, problems):
         (
             {"sechdule": "daily"},
             (
-                "remove it; the fields here are name, projectRef, description, owner, tags, entities, features, "
-                "ttl, online, source, push, materialization, suspend, deletionPolicy"
+                "remove it; the fields here are name, projectRef, description, owner, tags, deprecated, entities, "
+                "features, ttl, online, source, push, materialization, suspend, deletionPolicy"
             ),
         ),
         ({"path": "x"}, "did you mean source.file.path?"),
@@ -179,15 +179,15 @@ def test_missing_parts(value, problems):
         (
             {"${HOME}\n": 1},
             (
-                "remove it; the fields here are name, projectRef, description, owner, tags, entities, features, "
-                "ttl, online, source, push, materialization, suspend, deletionPolicy"
+                "remove it; the fields here are name, projectRef, description, owner, tags, deprecated, entities, "
+                "features, ttl, online, source, push, materialization, suspend, deletionPolicy"
             ),
         ),
         (
             {"": 1},
             (
-                "remove it; the fields here are name, projectRef, description, owner, tags, entities, features, "
-                "ttl, online, source, push, materialization, suspend, deletionPolicy"
+                "remove it; the fields here are name, projectRef, description, owner, tags, deprecated, entities, "
+                "features, ttl, online, source, push, materialization, suspend, deletionPolicy"
             ),
         ),
     ],

@@ -59,6 +59,8 @@ def show(item: Plan) -> None:
         names = ", ".join(f"{definition.kind} {definition.name}" for definition in item.adopted)
         say(f"  = registered and the same, to be noted as Featureplane's: {printable(names, 1000)}")
     _show_kept(item)
+    for warning in item.warnings:
+        say(f"  * {printable(warning, 1000)}", "yellow")
     for refusal in item.refused:
         say(f"  ! {printable(refusal, 1000)}", "red")
 
@@ -109,6 +111,7 @@ def as_data(item: Plan) -> dict[str, Any]:
         "adopted": _keys([definition.key for definition in item.adopted]),
         "kept": [{"kind": kind, "name": name, "why": why} for (kind, name), why in item.kept],
         "refused": list(item.refused),
+        "warnings": list(item.warnings),
     }
 
 

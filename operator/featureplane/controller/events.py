@@ -24,6 +24,7 @@ _TOLD = {
     ("Valid", "False"): True,
     ("Materialized", "False"): True,
     ("Fresh", "False"): True,
+    ("Deprecated", "True"): False,
 }
 # What passes by itself. What keeps a view out of the registry is the project's trouble, and told of there.
 _QUIET = frozenset({"WaitingForFirstRun", "Pending", "Deleting"})

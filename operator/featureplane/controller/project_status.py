@@ -135,16 +135,22 @@ def _sort(conditions: Mapping[str, Mapping[str, Any]]) -> str:
 _PENDING = frozenset({"WaitingForFirstRun", "Pending", "RegistryUnavailable"})
 
 
-def service_status(
-    item: Item,
-    problems: Sequence[Problem],
-    unregistered: tuple[str, str] | None,
-    digest: str,
-    features: Mapping[str, Sequence[str]],
-    now: datetime,
-) -> tuple[dict[str, Any], list[Condition]]:
-    """The status of a FeatureService. `features` are those of each view of the project."""
-    previous = item.status
+@dataclass(frozen=True)
+class ServiceFacts:
+    """What is known of a service beside its object. `unregistered` says why it is not registered as declared, if so;
+    `features` are those of each view of the project; `deprecated` says that it is, or something that it uses.
+    """
+
+    problems: Sequence[Problem] = ()
+    unregistered: tuple[str, str] | None = None
+    digest: str = ""
+    features: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    deprecated: Condition | None = None
+
+
+def service_status(item: Item, facts: ServiceFacts, now: datetime) -> tuple[dict[str, Any], list[Condition]]:
+    """The whole status of a FeatureService, and its conditions once more for Events."""
+    previous, problems = item.status, facts.problems
     if problems:
         words = "; ".join(map(str, problems[:3]))
         valid = Condition("Valid", "False", problems[0].reason, words)
@@ -152,13 +158,13 @@ def service_status(
     else:
         valid = Condition("Valid", "True", "Valid")
         registered = (
-            Condition("Registered", "False", *unregistered)
-            if unregistered
+            Condition("Registered", "False", *facts.unregistered)
+            if facts.unregistered
             else Condition("Registered", "True", "Registered")
         )
     wrong = next((each for each in (valid, registered) if each.status == "False"), None)
     ready = Condition("Ready", "False", wrong.reason, wrong.message) if wrong else Condition("Ready", "True", "Ready")
-    conditions = [ready, valid, registered]
+    conditions = [ready, valid, registered, *((facts.deprecated,) if facts.deprecated else ())]
     if wrong is valid:
         conditions.append(Condition("Stalled", "True", valid.reason, valid.message))
     elif wrong or item.deleting:
@@ -166,12 +172,12 @@ def service_status(
     status: dict[str, Any] = {
         "observedGeneration": item.generation,
         "conditions": written(conditions, item.generation, previous.get("conditions") or [], now),
-        "digest": digest or previous.get("digest"),
+        "digest": facts.digest or previous.get("digest"),
     }
     if isinstance(item.model, FeatureService):
         wanted = item.model.spec.views
         status["views"] = len(wanted)
-        status["features"] = sum(len(view.features or features.get(view.name, ())) for view in wanted)
+        status["features"] = sum(len(view.features or facts.features.get(view.name, ())) for view in wanted)
     return {key: value for key, value in status.items() if value is not None}, conditions
 
 

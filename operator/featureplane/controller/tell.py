@@ -12,9 +12,16 @@ from featureplane.controller.bring import Registry
 from featureplane.controller.concurrently import concurrently
 from featureplane.controller.conditions import Condition, transitions
 from featureplane.controller.deletion import Fate, Held, Release
+from featureplane.controller.deprecations import deprecations
 from featureplane.controller.inventory import Item, ObjectKey
 from featureplane.controller.judge import Verdict
-from featureplane.controller.project_status import ProjectFacts, is_suspended, project_status, service_status
+from featureplane.controller.project_status import (
+    ProjectFacts,
+    ServiceFacts,
+    is_suspended,
+    project_status,
+    service_status,
+)
 from featureplane.controller.release import RESOURCES
 from featureplane.controller.seen import Seen
 from featureplane.controller.view_status import Facts, stale_at, view_status
@@ -65,13 +72,14 @@ def _statuses(world: World, told: Told, now: datetime) -> _Statuses:
     views: dict[str, tuple[Mapping[str, Any], bool]] = {}
     changed: list[tuple[Item, Status, Sequence[Condition]]] = []
     stale: list[datetime] = []
+    deprecated = deprecations(told.registry.wanted)
     for item in told.seen.views:
-        status, conditions = view_status(item, _facts(told, item, project), now)
+        status, conditions = view_status(item, _facts(told, item, project, deprecated), now)
         views[item.owner] = (status, is_suspended(item))
         changed += [(item, status, conditions)] if status != item.status else []
         due = stale_at(item, project, status.get("runs") or ())
         stale += [due] if due is not None and due > now else []
-    others = [(item, *_service(told, item, now)) for item in told.seen.services]
+    others = [(item, *_service(told, item, now, deprecated)) for item in told.seen.services]
     others += [(told.seen.project, *_project(world, told, views, now))] if told.seen.project else []
     changed += [each for each in others if each[1] != each[0].status]
     _measure(told, views)
@@ -84,7 +92,7 @@ async def write_without_project(
     """The statuses of objects without a project; a project that is wrong says so itself."""
     now = world.now()
     writing = [(item, *view_status(item, Facts(None, item.problems or (problem,)), now)) for item in seen.views]
-    writing += [(item, *service_status(item, item.problems or (problem,), None, "", {}, now)) for item in seen.services]
+    writing += [(item, *service_status(item, ServiceFacts(item.problems or (problem,)), now)) for item in seen.services]
     if seen.project:
         views = {item.owner: (status, False) for item, status, _ in writing if item.kind == names.FEATURE_VIEW}
         fate = fates.get(seen.project.key)
@@ -115,7 +123,7 @@ async def _write(world: World, item: Item, status: Status, conditions: Sequence[
     world.events.transitions(item, transitions(conditions, before))
 
 
-def _facts(told: Told, item: Item, project: FeastProject) -> Facts:
+def _facts(told: Told, item: Item, project: FeastProject, deprecated: Mapping[Key, Condition]) -> Facts:
     key: Key = ("feature_view", item.feast_name)
     definition = told.registry.wanted.get(key)
     mine = definition is not None and definition.owner == item.owner
@@ -129,6 +137,7 @@ def _facts(told: Told, item: Item, project: FeastProject) -> Facts:
         told.registry.looked.runs.get(item.feast_name, ()) if told.registry.owners.get(key) == item.owner else (),
         None if told.registry.trouble else item.feast_name in told.registry.looked.waiting,
         _held(told, item),
+        deprecated.get(key) if mine else None,
     )
 
 
@@ -155,13 +164,17 @@ def _held(told: Told, item: Item) -> tuple[str, str] | None:
     return (fate.reason, fate.message) if isinstance(fate, Held) else None
 
 
-def _service(told: Told, item: Item, now: datetime) -> tuple[Status, list[Condition]]:
+def _service(
+    told: Told, item: Item, now: datetime, deprecated: Mapping[Key, Condition]
+) -> tuple[Status, list[Condition]]:
     key: Key = ("feature_service", item.feast_name)
     problems = told.verdict.problems.get(item.key, ())
     definition = told.registry.wanted.get(key)
     features = {view.feast_name: [each.name for each in view.spec.features] for view in told.verdict.declarations.views}
-    digest = definition.digest if definition is not None and definition.owner == item.owner else ""
-    return service_status(item, problems, _unregistered(told, key, item), digest, features, now)
+    mine = definition is not None and definition.owner == item.owner
+    digest = definition.digest if definition is not None and mine else ""
+    its = deprecated.get(key) if mine else None
+    return service_status(item, ServiceFacts(problems, _unregistered(told, key, item), digest, features, its), now)
 
 
 def _project(

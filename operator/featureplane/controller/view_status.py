@@ -35,6 +35,8 @@ class Facts:
     # None where the registry could not be asked.
     waits: bool | None = False
     held: tuple[str, str] | None = None
+    # That the view or features of it are deprecated.
+    deprecated: Condition | None = None
 
 
 def view_status(item: Item, facts: Facts, now: datetime) -> tuple[dict[str, Any], list[Condition]]:
@@ -81,7 +83,7 @@ def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now
         ready = Condition("Ready", "True", "Suspended" if suspended else "Ready", _READY[suspended])
     if facts.held:
         ready = Condition("Ready", "False", *facts.held)
-    conditions = [ready, valid, registered, materialized, fresh]
+    conditions = [ready, valid, registered, materialized, fresh, *((facts.deprecated,) if facts.deprecated else ())]
     if facts.held or item.deleting:
         reason, message = facts.held or ("Deleting", "it is being taken out of the registry")
         return [*conditions, Condition("Reconciling", "True", reason, message)]

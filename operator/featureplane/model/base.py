@@ -87,7 +87,7 @@ _LONGEST_SHOWN = 60
 def _unreserved(tags: dict[str, str]) -> dict[str, str]:
     remedy = "choose a key that does not start with " + ", ".join(names.RESERVED_TAG_PREFIXES)
     reserved = [key for key in tags if key.startswith(names.RESERVED_TAG_PREFIXES)]
-    refuse(((key,), "is a tag with a meaning of its own in Feast", remedy) for key in reserved)
+    refuse(((key,), "is a tag with a meaning of its own", remedy) for key in reserved)
     return tags
 
 
@@ -131,7 +131,7 @@ TagKey = Annotated[str, Field(min_length=1, max_length=128)]
 TagValue = Annotated[str, Field(max_length=1024)]
 _NO_RESERVED_TAG = rule(
     "!self.exists(key, " + " || ".join(f"key.startsWith('{prefix}')" for prefix in names.RESERVED_TAG_PREFIXES) + ")",
-    "a tag that starts with " + ", ".join(names.RESERVED_TAG_PREFIXES) + " has a meaning of its own in Feast",
+    "a tag that starts with " + ", ".join(names.RESERVED_TAG_PREFIXES) + " has a meaning of its own",
 )
 Tags = Annotated[
     dict[TagKey, Annotated[TagValue, Field(description="Value of the label, whatever it says.")]],

@@ -75,6 +75,9 @@ def _of_condition(condition: str, field: str) -> str:
 
 _READY = Column("Ready", _of_condition("Ready", "status"), description="Whether all is as declared.")
 _REASON = Column("Reason", _of_condition("Ready", "reason"), description="Why it is ready or not.")
+_DEPRECATED = Column(
+    "Deprecated", _of_condition("Deprecated", "reason"), description="Whether it, or a part of it, is deprecated."
+)
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _PROJECT = Column("Project", ".spec.projectRef.name", wide=True, description="The FeastProject.")
 _OWNER = Column("Owner", ".spec.owner", wide=True, description="Who answers for it.")
@@ -91,6 +94,7 @@ RESOURCES = (
             Column("Last Run", ".status.runs[0].completionTime", "date", description="Time since the last run ended."),
             Column("Staleness", ".status.maxEventTimestamp", "date", description="Age of the newest row online."),
             _REASON,
+            _DEPRECATED,
             Column("Rows", ".status.runs[0].rowsWritten", "integer", wide=True, description="Written by the last run."),
             Column("Next Run", ".status.nextScheduleTime", wide=True, description="When the next run starts."),
             Column("TTL", ".spec.ttl", wide=True, description="How long a value is fit for use."),
@@ -129,6 +133,7 @@ RESOURCES = (
             Column("Views", ".status.views", "integer", description="Feature views that are used."),
             Column("Features", ".status.features", "integer", description="Features that are used."),
             _REASON,
+            _DEPRECATED,
             _AGE,
             _PROJECT,
             _OWNER,

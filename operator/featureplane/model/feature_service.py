@@ -20,8 +20,10 @@ from featureplane.model.base import (
     kubernetes,
     refuse,
     rule,
+    shown,
     unique_by,
 )
+from featureplane.model.deprecated import DeprecatedService
 
 
 class ServiceView(Model):
@@ -72,6 +74,8 @@ class FeatureServiceSpec(Model):
     """Who answers for the service."""
     tags: Tags = Field(default_factory=dict)
     """Free labels, kept in Feast's registry."""
+    deprecated: DeprecatedService | None = None
+    """Says that the service is not to be used any more."""
     views: Annotated[
         Items[ServiceView],
         Field(min_length=1, max_length=100, json_schema_extra=kubernetes(list_type="map", list_map_keys=["name"])),
@@ -90,6 +94,10 @@ class FeatureService(Kind):
     @model_validator(mode="after")
     def _feast_name_fits(self) -> Self:
         refuse(feast_name_problems(self.spec.name, self.metadata))
+        deprecated = self.spec.deprecated
+        if deprecated and deprecated.replaced_by == self.feast_name:
+            text = f"{shown(self.feast_name)} is what is deprecated"
+            refuse([(("spec", "deprecated", "replacedBy"), text, "name another")])
         return self
 
     @property

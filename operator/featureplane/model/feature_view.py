@@ -27,6 +27,7 @@ from featureplane.model.base import (
     wrong,
 )
 from featureplane.model.checks import Checks
+from featureplane.model.deprecated import Deprecated
 from featureplane.model.durations import Duration
 from featureplane.model.source import Source
 from featureplane.model.types import ENTITY_TYPES, FeatureType, ValueType
@@ -90,6 +91,8 @@ class Feature(Model):
     """Free labels of the feature."""
     checks: Checks | None = None
     """What a value must be to be written online."""
+    deprecated: Deprecated | None = None
+    """Says that the feature is not to be used any more."""
 
     @model_validator(mode="after")
     def _checks_fit(self) -> Self:
@@ -152,6 +155,8 @@ class FeatureViewSpec(Model):
     """Who answers for the view; an e-mail address, usually."""
     tags: Tags = Field(default_factory=dict)
     """Free labels, kept in Feast's registry."""
+    deprecated: Deprecated | None = None
+    """Says that the view is not to be used any more."""
     entities: Annotated[
         Items[Entity],
         Field(
@@ -259,7 +264,20 @@ class FeatureView(Kind):
     @model_validator(mode="after")
     def _feast_name_fits(self) -> Self:
         refuse(feast_name_problems(self.spec.name, self.metadata))
+        refuse(self._replaced_by_itself())
         return self
+
+    def _replaced_by_itself(self) -> Iterator[Found]:
+        places: list[tuple[tuple[str | int, ...], Deprecated | None, str]] = [
+            (("spec",), self.spec.deprecated, self.feast_name),
+            *(
+                (("spec", "features", index), feature.deprecated, f"{self.feast_name}:{feature.name}")
+                for index, feature in enumerate(self.spec.features)
+            ),
+        ]
+        for path, deprecated, name in places:
+            if deprecated and deprecated.replaced_by == name:
+                yield (*path, "deprecated", "replacedBy"), f"{shown(name)} is what is deprecated", "name another"
 
     @property
     def feast_name(self) -> str:

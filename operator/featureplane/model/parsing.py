@@ -23,6 +23,7 @@ from featureplane.model.base import (
     shown,
 )
 from featureplane.model.cron import CRON_PATTERN, TIME_ZONE_PATTERN
+from featureplane.model.deprecated import DAY_PATTERN, REFERENCE_PATTERN
 from featureplane.model.documents import DEEPEST, Document, Path, field_path
 from featureplane.model.feast_project import (
     MOUNT_PATTERN,
@@ -175,6 +176,8 @@ def _words(kind: type[Kind], detail: ErrorDetails, path: Path) -> tuple[str, str
 # What a user reads instead of a pattern; a test holds that no pattern of a model is left out.
 PATTERN_REMEDIES = {
     NAME_PATTERN: "use letters, digits, - and single _, and start with a letter or digit",
+    REFERENCE_PATTERN: "write the name of a view, or view:feature",
+    DAY_PATTERN: "write a day as 2026-03-31",
     COLUMN_PATTERN: "use letters, digits and _, and do not start with a digit",
     DNS_LABEL_PATTERN: "use lower-case letters, digits and -, with a letter or digit at both ends",
     DNS_SUBDOMAIN_PATTERN: "use lower-case letters, digits, - and ., with a letter or digit at both ends",

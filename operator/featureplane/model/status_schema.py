@@ -97,8 +97,8 @@ FEATURE_VIEW = _object(
     {
         "observedGeneration": _OBSERVED_GENERATION,
         "conditions": _conditions(
-            "Valid, Registered, Materialized, Fresh and Ready, and while something is under way or stuck Reconciling or"
-            " Stalled."
+            "Valid, Registered, Materialized, Fresh and Ready, where it or a feature is deprecated Deprecated, and"
+            " while something is under way or stuck Reconciling or Stalled."
         ),
         "runs": {
             "description": f"The last {MOST_RUNS} runs, the newest first.",
@@ -161,7 +161,8 @@ FEATURE_SERVICE = _object(
     {
         "observedGeneration": _OBSERVED_GENERATION,
         "conditions": _conditions(
-            "Valid, Registered and Ready, and while something is under way or stuck Reconciling or Stalled."
+            "Valid, Registered and Ready, where it or what it uses is deprecated Deprecated, and while something is"
+            " under way or stuck Reconciling or Stalled."
         ),
         "views": _count("How many feature views are used."),
         "features": _count("How many features are used."),

@@ -5,10 +5,12 @@ Compared by digest, object by object; a change that would make online bytes unre
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from featureplane.registry.state import Registered, shared_names
 from featureplane.rendering.definitions import KINDS, Definition, Json, Key, lives_longer
+from featureplane.rendering.deprecations import deprecated
 
 Action = Literal["add", "change", "remove"]
 RETAIN = "Retain"
@@ -63,6 +65,12 @@ class Plan:
     def refused(self) -> tuple[str, ...]:
         """The refusals as sentences."""
         return tuple(text for _, text in self.refusals)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What is deprecated of all that will be there, each with who uses it."""
+        gone = {change.key for change in self.changes if change.action == "remove"}
+        return tuple(map(str, deprecated({key: item for key, item in self.context.items() if key not in gone})))
 
 
 def compare(

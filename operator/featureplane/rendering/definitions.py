@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from featureplane.deprecation import tags_of
 from featureplane.model.declarations import ProjectDeclarations
 from featureplane.model.durations import format_duration
 from featureplane.model.feast_project import DataRoot, FeastProject
@@ -114,7 +115,13 @@ def _owner(item: FeatureView | FeatureService | FeastProject) -> str:
 
 
 def _free_text(item: Any) -> dict[str, Any]:
-    return {"description": item.description, "owner": item.owner, "tags": dict(item.tags)}
+    return {"description": item.description, "owner": item.owner, "tags": _tags(item)}
+
+
+def _tags(item: Any) -> dict[str, str]:
+    """Those of the user, and those that say that the object is deprecated."""
+    deprecated = getattr(item, "deprecated", None)
+    return {**item.tags, **(tags_of(deprecated.deprecation) if deprecated else {})}
 
 
 def _project(project: FeastProject) -> Definition:
@@ -182,7 +189,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
         "name": feature.name,
         "type": str(feature.type),
         "description": feature.description,
-        "tags": dict(feature.tags),
+        "tags": _tags(feature),
     }
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from featureplane import names
+from featureplane import deprecation, names
 from featureplane.model.durations import format_duration
 from featureplane.model.feast_project import default_project
 from featureplane.rendering.definitions import Definition, Json, Key, project_extras
@@ -68,7 +68,8 @@ def view_object(view: Definition, everything: Mapping[Key, Definition], root: st
     body: Object = {
         **_name(spec["name"]),
         "projectRef": {"name": project},
-        **_free_text(spec),
+        **_free_text({**spec, "tags": {}}),
+        **_tags(spec["tags"]),
         "entities": [_entity(entity) for entity in entities],
         "features": [_feature(feature, extras["checks"].get(feature["name"])) for feature in spec["features"]],
         **({"ttl": format_duration(timedelta(seconds=spec["ttl_seconds"]))} if spec["ttl_seconds"] else {}),
@@ -95,7 +96,9 @@ def service_object(service: Definition, everything: Mapping[Key, Definition], pr
     for view in service.spec["views"]:
         known = [feature["name"] for feature in everything["feature_view", view["name"]].spec["features"]]
         views.append({"name": view["name"], **({"features": view["features"]} if view["features"] != known else {})})
-    body = {**_name(service.spec["name"]), "projectRef": {"name": project}, **_free_text(service.spec), "views": views}
+    spec = service.spec
+    words = {**_free_text({**spec, "tags": {}}), **_tags(spec["tags"])}
+    body = {**_name(spec["name"]), "projectRef": {"name": project}, **words, "views": views}
     return _object(names.FEATURE_SERVICE, kubernetes_name(service.spec["name"]), body)
 
 
@@ -114,13 +117,22 @@ def _free_text(spec: Json) -> Object:
     }
 
 
+def _tags(tags: Mapping[str, str]) -> Object:
+    """`tags`, and `deprecated` where some of them say it, of an object that may say it."""
+    found = deprecation.read(tags)
+    left = deprecation.without(tags)
+    said = {"since": found.since, "message": found.message, "replacedBy": found.replaced_by} if found else {}
+    deprecated = {key: value for key, value in said.items() if value}
+    return {**({"tags": left} if left else {}), **({"deprecated": deprecated} if deprecated else {})}
+
+
 def _entity(spec: Json) -> Object:
     key = {"joinKey": spec["join_key"]} if spec["join_key"] != spec["name"] else {}
     return {"name": spec["name"], **key, "type": spec["type"], **_free_text(spec)}
 
 
 def _feature(spec: Json, checks: Json | None) -> Object:
-    extra = {"tags": dict(spec["tags"])} if spec["tags"] else {}
+    extra = _tags(spec["tags"])
     described = {"description": spec["description"]} if spec["description"] else {}
     return {
         "name": spec["name"],
