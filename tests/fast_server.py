@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ import uvloop
 
 from featureplane.online.layout import field, time_field
 from featureplane.registry.protos import Value
-from featureplane.serving.catalogue.served import Catalogue, ServedView
+from featureplane.serving.catalogue.served import UNDESCRIBED, Catalogue, Described, ServedView
 from featureplane.serving.http.app import App, Parts
 from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.draining import DrainingServer
@@ -171,11 +172,16 @@ def fast_server(
     certificate: Certificate | None = None,
     *,
     with_lane: bool = True,
+    described: Mapping[str, Described] = MappingProxyType({}),
 ) -> Iterator[FastServer]:
     """A server of these views, each with its features, all of drivers; `feast` is the socket of Feast's app, and with
-    a certificate it speaks TLS. `with_lane` says whether simple requests may go past the application.
+    a certificate it speaks TLS. `with_lane` says whether simple requests may go past the application, `described` what
+    some of the views say of themselves.
     """
-    served = {name: ServedView(name, DRIVER, tuple(names)) for name, names in (views or {VIEW: FEATURES}).items()}
+    served = {
+        name: ServedView(name, DRIVER, tuple(names), described=described.get(name, UNDESCRIBED))
+        for name, names in (views or {VIEW: FEATURES}).items()
+    }
     catalogue = Catalogue(PROJECT, served, entities={"driver": "driver_id"})
     server = FastServer(address, lambda: catalogue, feast, certificate, with_lane=with_lane)
     try:

@@ -34,7 +34,9 @@ def objects(folder: Path, ttl: str = "1d") -> list[Object]:
         a_feature_view(
             "shipments",
             entities=[an_entity("shipment", joinKey="shipment_id", type="Int64")],
-            features=[a_feature("tonnes", "Float64")],
+            features=[a_feature("tonnes", "Float64", deprecated={"since": "2026-03-31", "message": HOSTILE})],
+            owner="logistics@example.com",
+            tags={"domain": "freight"},
             source=a_source(file={"path": "shipments.parquet"}),
         ),
         a_service(),

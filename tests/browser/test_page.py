@@ -50,6 +50,16 @@ def test_a_view_shows_its_keys_features_ttl_and_freshness(page):
     expect(never).to_contain_text("5 h")
 
 
+def test_a_view_shows_its_owner_its_tags_and_what_is_deprecated(page):
+    row = row_of(page, "shipments")
+    expect(row).to_contain_text("owner logistics@example.com")
+    expect(row).to_contain_text("domain: freight")
+    expect(row).to_contain_text("1 feature deprecated")
+    row.get_by_text("1 feature", exact=True).click()
+    expect(row.get_by_role("listitem")).to_contain_text(f"deprecated since 2026-03-31: {shop.HOSTILE}")
+    expect(row_of(page, "commodity_prices")).not_to_contain_text("deprecated")
+
+
 def test_only_the_first_of_thousands_are_made_until_asked_for(page):
     table = page.get_by_role("table", name="Feature views")
     expect(table.get_by_role("rowheader")).to_have_count(50)
@@ -61,7 +71,15 @@ def test_only_the_first_of_thousands_are_made_until_asked_for(page):
 def test_the_filter_finds_views_by_name_key_and_feature(page):
     view_filter = page.get_by_label("Filter").first
     said = page.locator("#views-said")
-    for text, found in {"view_4321": 1, "SHIPMENT_ID": 1, "tonnes": 1, "nothing": 0}.items():
+    for text, found in {
+        "view_4321": 1,
+        "SHIPMENT_ID": 1,
+        "tonnes": 1,
+        "LOGISTICS@": 1,
+        "freight": 1,
+        "deprecated": 1,
+        "nothing": 0,
+    }.items():
         view_filter.fill(text)
         expect(said).to_have_text(f"{found} of 5,003 match")
     expect(page.get_by_role("table", name="Feature views")).to_have_count(0)
@@ -70,7 +88,7 @@ def test_the_filter_finds_views_by_name_key_and_feature(page):
 def test_views_can_be_put_in_the_order_of_their_age(page):
     page.get_by_label("Order").select_option("Oldest rows first")
     headers = page.get_by_role("table", name="Feature views").get_by_role("rowheader")
-    expect(headers.nth(0)).to_have_text("shipments")
+    expect(headers.nth(0)).to_contain_text("shipments")
     expect(headers.nth(1)).to_have_text("commodity_prices")
 
 

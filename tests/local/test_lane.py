@@ -6,12 +6,15 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.writing.redis_processes import RedisProcess
 from fast_server import FEATURES, REFERENCES, VIEW, FastServer, asking, fast_server, fill
+from featureplane.deprecation import Deprecation
+from featureplane.serving.catalogue.served import Described
 from featureplane.serving.http import connection, lane
 from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.lane import Lane
@@ -57,6 +60,33 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(Lane, "take", noted)
     return found
+
+
+@pytest.fixture(params=[True, False], ids=["lane", "application"])
+def deprecating(request: pytest.FixtureRequest, redis: RedisProcess) -> Iterator[FastServer]:
+    """Serves a view of which one feature is deprecated, by either way."""
+    said = Described(deprecated=(("rating", Deprecation("2026-03-31", "é", "wide:f1")),))
+    with fast_server(redis.address, VIEWS, with_lane=request.param, described={VIEW: said}) as made:
+        yield made
+
+
+def test_what_is_deprecated_is_said_in_the_head_and_nowhere_else(server: FastServer, deprecating: FastServer) -> None:
+    plain, said = server.ask(1), deprecating.ask(1)
+    assert said.content == plain.content
+    assert said.headers["deprecation"] == "@1774915200"
+    text = "rides:rating is deprecated since 2026-03-31; use wide:f1: %C3%A9"
+    assert said.headers["featureplane-deprecated"] == text
+    other = deprecating.ask(1, features=[f"{VIEW}:trips"])
+    assert not {"deprecation", "featureplane-deprecated"} & {*plain.headers, *other.headers}
+
+
+def test_answers_on_one_connection_do_not_share_their_heads(deprecating: FastServer) -> None:
+    with httpx.Client(base_url=deprecating.url, trust_env=False) as client:
+        for _ in range(3):
+            for features, is_said in (([f"{VIEW}:rating"], True), ([f"{VIEW}:trips"], False)):
+                found = client.post("/get-online-features", json=asking(1, features=features))
+                assert ("deprecation" in found.headers) is is_said
+                assert len(found.json()["results"]) == 2
 
 
 @pytest.mark.parametrize("drivers", [[1], [1, 2, 99], list(range(8))])

@@ -13,6 +13,7 @@ from featureplane.serving.counting import GRPC_ONLINE_FEATURES, ONLINE_FEATURES
 from featureplane.serving.reading.answer import NOT_FOUND, OUTSIDE_MAX_AGE
 from featureplane.serving.reading.plan import Plan
 from featureplane.serving.reading.reader import Answer
+from featureplane.serving.telling import Telling
 
 FLUSH_SECONDS = 1.0
 _PROTOCOLS = {ONLINE_FEATURES: "http", GRPC_ONLINE_FEATURES: "grpc"}
@@ -36,6 +37,7 @@ class _Tally:
     """Answers for one plan over one protocol, since the last flush."""
 
     __slots__ = (
+        "deprecated",
         "expired",
         "missing",
         "read_seconds",
@@ -50,6 +52,7 @@ class _Tally:
 
     def __init__(self, plan: Plan) -> None:
         parts = [plan.reads[read].parts[index] for read, index in plan.order]
+        self.deprecated = plan.deprecated
         self.views = tuple((part.view.name, len(part.names)) for part in parts)
         self.requests = 0
         self.rows = 0
@@ -95,6 +98,8 @@ class _Tally:
                 if count:
                     metrics.VALUES.labels(view, status).inc(count)
             metrics.MISSING.labels(view).inc(missing)
+        for each in self.deprecated:
+            metrics.DEPRECATED.labels(each.view, each.feature, each.service).inc(self.requests)
 
 
 class Meter:
@@ -103,6 +108,7 @@ class Meter:
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
         self._changes = 0
+        self._telling = Telling()
         self._tallies: dict[str, dict[Plan, _Tally]] = {endpoint: {} for endpoint in _PROTOCOLS}
         metrics.STARTS.inc()
         metrics.WORKERS.set(1)
@@ -131,6 +137,7 @@ class Meter:
         for endpoint, tallies in self._tallies.items():
             for tally in tallies.values():
                 tally.put(endpoint)
+                self._telling.asked(tally.deprecated, tally.requests)
             tallies.clear()
         state = self._state()
         metrics.REDIS_UP.set(state.is_redis_up)

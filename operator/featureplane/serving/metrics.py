@@ -74,6 +74,12 @@ ASKED = Counter(
 MISSING = Counter("feast_feature_not_found_count", "Values that were not there.", ["feature_view"], registry=OURS)
 _AS_KNOWN = frozenset({"feast_feature_request_count", "feast_feature_not_found_count"})
 
+DEPRECATED = Counter(
+    "featureplane_server_deprecated_requests",
+    "Answered requests for what is deprecated: a view, a feature of it, or a feature service.",
+    ["feature_view", "feature", "feature_service"],
+    registry=OURS,
+)
 AWAY = Counter(
     "featureplane_server_redis_unavailable", "Requests refused because Redis did not answer in time.", registry=OURS
 )

@@ -14,7 +14,7 @@ import orjson
 from featureplane.serving import metrics
 from featureplane.serving.catalogue.followed import Followed
 from featureplane.serving.catalogue.following import Following
-from featureplane.serving.catalogue.served import Catalogue, Projection, ServedView
+from featureplane.serving.catalogue.served import UNDESCRIBED, Catalogue, Described, Projection, ServedView
 from featureplane.serving.http.asgi import Scope, Send
 from featureplane.serving.http.routes import JSON, Routes, reply, reply_tagged
 from featureplane.serving.meter import Meter, State
@@ -88,9 +88,14 @@ class Status:
                 "newest_event_time": written(newest.at) if newest else None,
                 "newest_of": newest.of if newest else None,
                 "why_not": view.why_not,
+                **_described(view.described),
             })  # fmt: skip
         services = [
-            {"name": name, **_service(catalogue, projections, entities)}
+            {
+                "name": name,
+                **_service(catalogue, projections, entities),
+                **_described(catalogue.described_services.get(name, UNDESCRIBED)),
+            }
             for name, projections in sorted(catalogue.services.items())
         ]
         return {
@@ -121,6 +126,12 @@ def state_of(followed: Followed, following: Following, store: Store, in_progress
 def written(seconds: float) -> str:
     """A time since 1970 as RFC 3339 has it, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _described(found: Described) -> dict[str, Any]:
+    """Who answers for it, its tags, and what of it is deprecated: features by name, the whole under an empty one."""
+    deprecated = [{"feature": feature, **said._asdict()} for feature, said in found.deprecated]
+    return {"owner": found.owner, "tags": dict(found.tags), "deprecated": deprecated}
 
 
 def _join_keys(types: Mapping[str, str], entities: Mapping[str, str]) -> list[dict[str, str]]:

@@ -14,9 +14,10 @@ from featureplane.serving.grpc_api.app import GrpcApp
 from featureplane.serving.grpc_api.framing import PREFIX, framed, messages, only_message
 from featureplane.serving.grpc_api.health import Health
 from featureplane.serving.grpc_api.server import GrpcListener
-from featureplane.serving.grpc_api.status import Code, Failed, status_message
+from featureplane.serving.grpc_api.status import Code, Failed
 from featureplane.serving.http.app import MOST_BYTES
 from featureplane.serving.http.body import TooManyBodies
+from featureplane.serving.percent import percent_encoded
 from featureplane.serving.reading.refusals import Refused
 
 
@@ -266,7 +267,7 @@ def test_a_refusal_keeps_its_text_letter_by_letter() -> None:
     assert (error.code(), error.details()) == (
         grpc.StatusCode.INVALID_ARGUMENT, "entities: 50 % of größe\nare wrong",
     )  # fmt: skip
-    assert status_message("50 %") == b"50 %25"
+    assert percent_encoded("50 %") == b"50 %25"
 
 
 def test_a_method_that_is_not_there_is_unimplemented() -> None:

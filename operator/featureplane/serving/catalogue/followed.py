@@ -17,7 +17,15 @@ from sqlalchemy import Connection
 from featureplane.registry import feast_rows
 from featureplane.registry.database import begin, engine_for
 from featureplane.serving.catalogue.freshness import Freshness
-from featureplane.serving.catalogue.served import Catalogue, Projection, ServedView, service_of, view_of
+from featureplane.serving.catalogue.served import (
+    Catalogue,
+    Described,
+    Projection,
+    ServedView,
+    described_of,
+    service_of,
+    view_of,
+)
 from featureplane.serving.catalogue.snapshots import Snapshots
 from featureplane.serving.catalogue.writable import Writing
 from featureplane.settings import PostgresAddress
@@ -53,6 +61,7 @@ class Followed:
         self._versions: dict[Key, str] = {}
         self._views: dict[str, ServedView | None] = {}
         self._services: dict[str, tuple[Projection, ...] | None] = {}
+        self._described_services: dict[str, Described] = {}
         self._entities: dict[str, str] = {}
         # As of the last look at rows: see `feast_rows`.
         self._snapshot = ""
@@ -133,6 +142,7 @@ class Followed:
 
     def _take(self, connection: Connection, changed: list[Key], gone: Iterable[Key]) -> None:
         views, services, entities = dict(self._views), dict(self._services), dict(self._entities)
+        described = dict(self._described_services)
         tables: dict[str, dict[str, Any]] = {_VIEW: views, _STREAM: views, _SERVICE: services, _ENTITY: entities}
         for kind, name in gone:
             tables.get(kind, views).pop(name, None)
@@ -148,11 +158,14 @@ class Followed:
                     self._unreadable.add((kind, name))
                 else:
                     tables[kind][name] = self._convert[kind](message)
+                    if kind == _SERVICE:
+                        described[name] = described_of(message.spec)
                     if self._writing is not None:
                         self._writing.take(kind, message)
         if self._writing is not None:
             self._writing.take_other_views(connection, changed)
         self._views, self._services, self._entities = views, services, entities
+        self._described_services = {name: described[name] for name in services if name in described}
         left = {("view", name) for name, view in views.items() if view is None}
         left |= {("feature_service", name) for name, service in services.items() if service is None}
         self.catalogue = Catalogue(
@@ -164,6 +177,7 @@ class Followed:
             self.catalogue.restricted,
             Writing() if self._writing is None else self._what_is_written(self._writing),
             self.catalogue.is_versioned,
+            self._described_services,
         )
 
     def _what_is_written(self, writing: "FollowedWriting") -> Writing:

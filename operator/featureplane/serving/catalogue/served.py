@@ -4,10 +4,12 @@ Views that take more than a look into Redis (on demand, of a label, with sort ke
 server answers for them. The rows of a stream's view lie where any view's do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from featureplane import deprecation
+from featureplane.deprecation import Deprecation
 from featureplane.online.layout import VALUE_TYPES
 from featureplane.registry.protos import ValueType
 from featureplane.serving.catalogue.writable import Writing
@@ -18,6 +20,19 @@ _KINDS = {number: name for name, number in VALUE_TYPES.items()}
 # The sorts of views in a service, as far as it says which: most say nothing.
 _PLAIN = {"", "featureView", "streamFeatureView"}
 _AVAILABLE = {"STATE_UNSPECIFIED", "AVAILABLE_ONLINE", "MATERIALIZING"}
+
+
+class Described(NamedTuple):
+    """What a view or a service says to people: who answers for it, its tags, and what is deprecated of it, by feature;
+    the whole of it under an empty name.
+    """
+
+    owner: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    deprecated: tuple[tuple[str, Deprecation], ...] = ()
+
+
+UNDESCRIBED = Described()
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,7 @@ class ServedView:
     why_not: str = ""
     copied_until: float = 0
     stored_as: str = ""
+    described: Described = UNDESCRIBED
 
 
 @dataclass(frozen=True)
@@ -66,6 +82,7 @@ class Catalogue:
     restricted: bool = False
     writing: Writing = field(default_factory=Writing)
     is_versioned: bool = False
+    described_services: Mapping[str, Described] = field(default_factory=dict)
 
 
 def view_of(message: Any, *, is_versioned: bool = False) -> ServedView | None:
@@ -88,7 +105,17 @@ def view_of(message: Any, *, is_versioned: bool = False) -> ServedView | None:
         _why_not(spec, meta),
         _copied_until(meta),
         f"{spec.name}_v{version}" if is_versioned and version else "",
+        described_of(spec, spec.features),
     )
+
+
+def described_of(spec: Any, features: Iterable[Any] = ()) -> Described:
+    """Of a view with these features, or of a service."""
+    # To go through a map of protobuf's is slow, and nearly every one is empty.
+    tagged = [("", spec), *((feature.name, feature) for feature in features)]
+    said = [(name, found) for name, each in tagged if each.tags and (found := deprecation.read(each.tags))]
+    tags = tuple(sorted(deprecation.without(spec.tags).items())) if spec.tags else ()
+    return Described(spec.owner, tags, tuple(said)) if spec.owner or tags or said else UNDESCRIBED
 
 
 def _copied_until(meta: Any) -> float:

@@ -13,11 +13,12 @@ from typing import Any
 from featureplane.serving.access.access import Access, NotLetIn
 from featureplane.serving.grpc_api.framing import ENCODINGS, framed, messages, only_message, too_large
 from featureplane.serving.grpc_api.guard import let_in
-from featureplane.serving.grpc_api.status import Code, Failed, failed, status_message
+from featureplane.serving.grpc_api.status import Code, Failed, failed
 from featureplane.serving.http.app import MOST_BYTES
 from featureplane.serving.http.asgi import Receive, Scope, Send, say
 from featureplane.serving.http.body import BodyTooLarge, ClientGone, TooManyBodies, read_body
 from featureplane.serving.http.refusing import new_id
+from featureplane.serving.percent import percent_encoded
 from featureplane.serving.reading.refusals import Refused
 
 Unary = Callable[[bytes, Scope], Awaitable[bytes]]
@@ -38,6 +39,8 @@ _BEGIN = {
     "trailers": True,
 }
 _END = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]}
+# In a call's scope: what whoever answers it has its end say beside the status.
+TRAILERS = "featureplane.trailers"
 logger = logging.getLogger(__name__)
 
 
@@ -88,7 +91,8 @@ class GrpcApp:
         except Exception as error:  # noqa: BLE001 - each becomes a status
             ends_with = _ending(error, scope["path"])
         else:
-            ends_with = _END
+            more = scope.get(TRAILERS)
+            ends_with = {**_END, "headers": [*_END["headers"], *more]} if more else _END
         if not has_begun:
             await send(dict(_BEGIN))
         await send({"type": "http.response.body", "body": last})
@@ -153,7 +157,7 @@ def _ending(error: Exception, path: str) -> dict[str, Any]:
         ended = Failed(Code.INTERNAL, f"the server failed; its log has more of it, under {request_id}")
     trailers = [
         (b"grpc-status", b"%d" % ended.code),
-        (b"grpc-message", status_message(str(ended))),
+        (b"grpc-message", percent_encoded(str(ended))),
         (b"x-request-id", request_id.encode()),
     ]
     return {"type": "http.response.trailers", "headers": trailers}

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from featureplane.registry.protos import ServingService
 from featureplane.serving.counting import GRPC_ONLINE_FEATURES, Counts
+from featureplane.serving.grpc_api.app import TRAILERS
 from featureplane.serving.grpc_api.status import Code, Failed
 from featureplane.serving.http.asgi import Scope
 from featureplane.serving.http.elsewhere import Elsewhere
@@ -59,6 +60,7 @@ class ReadCalls:
                     raise Failed(Code.DATA_LOSS, f"the online store holds what is no row: {error}") from None
             raise
         self._meter.answered(GRPC_ONLINE_FEATURES, answer, perf_counter() - started)
+        scope[TRAILERS] = answer.plan.headers
         return said
 
     async def _of_feast(self, body: bytes, scope: Scope) -> bytes:

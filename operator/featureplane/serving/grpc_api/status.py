@@ -1,12 +1,8 @@
 """How calls end: gRPC's status codes (grpc.github.io, "Status codes and their use in gRPC"), without importing gRPC."""
 
 from enum import IntEnum
-from urllib.parse import quote
 
 from featureplane.serving.reading.refusals import Refused
-
-# What a status message may hold as it is: printable ASCII without %, says gRPC's protocol over HTTP/2.
-_AS_IT_IS = "".join(chr(each) for each in range(0x20, 0x7F) if each != ord("%"))
 
 
 class Code(IntEnum):
@@ -45,8 +41,3 @@ def failed(refused: Refused) -> Failed:
     """What is refused over HTTP with a status, as gRPC says it."""
     other = Code.INTERNAL if refused.status >= _SERVER_ERROR else Code.INVALID_ARGUMENT
     return Failed(_OF_HTTP.get(refused.status, other), str(refused))
-
-
-def status_message(text: str) -> bytes:
-    """A text as the trailer `grpc-message` has it."""
-    return quote(text, safe=_AS_IT_IS).encode("ascii")

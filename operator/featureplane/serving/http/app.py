@@ -183,4 +183,4 @@ class App:
             await refuse(send, Refused(f"the online store holds what is no row: {error}", 500))
         else:
             self._meter.answered(ONLINE_FEATURES, answer, perf_counter() - begun)
-            await say(send, 200, said)
+            await say(send, 200, said, *answer.plan.headers)

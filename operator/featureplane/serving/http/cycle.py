@@ -25,14 +25,14 @@ class Cycle(RequestResponseCycle):
     _says_close = False
     _was_received = False
 
-    def answer(self, body: bytes) -> bool:
-        """Say 200 and this JSON at once; False where the client is to be waited for."""
+    def answer(self, body: bytes, more: bytes = b"") -> bool:
+        """Say 200 and this JSON at once, with `more` lines in the head; False where the client is to be waited for."""
         if self.flow.write_paused or self.response_started:
             return False
         if not self.disconnected:
             head = _head_of(tuple(self.default_headers), keep_alive=self.keep_alive)
             self.response_started = True
-            self.transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+            self.transport.write(b"%b%d\r\n%b\r\n%b" % (head, len(body), more, body))
             self._complete()
         return True
 

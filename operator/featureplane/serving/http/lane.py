@@ -62,7 +62,7 @@ class _Turn:
         except Exception:  # noqa: BLE001 - the application meets it again, and answers for it
             self._otherwise(cycle)
             return
-        if cycle.answer(said):
+        if cycle.answer(said, answer.plan.head):
             lane.meter.answered(ONLINE_FEATURES, answer, perf_counter() - self._begun)
         else:
             self._otherwise(cycle)

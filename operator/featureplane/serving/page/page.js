@@ -143,14 +143,32 @@ function keysCell(keys) {
 }
 
 // The names themselves are made when somebody opens the list: thousands of views have a hundred thousand of them.
-function featuresCell(features) {
+function featuresCell(features, deprecated = []) {
+  const said = new Map(deprecated.map((each) => [each.feature, deprecation(each)]));
   const details = make("details", {}, make("summary", {}, counted(features.length, "feature", "features")));
   details.addEventListener("toggle", () => {
     if (details.childElementCount > 1) return;
-    details.append(make("ul", {}, ...features.map((name) => make("li", { className: "name" }, name))));
+    details.append(make("ul", {}, ...features.map((name) => make("li", { className: "name" }, name,
+      said.has(name) ? make("small", {}, said.get(name)) : ""))));
   });
   return details;
 }
+
+const deprecation = ({ since, message, replaced_by: instead }) =>
+  `deprecated since ${since}${instead ? `; use ${instead}` : ""}${message ? `: ${message}` : ""}`;
+
+// Its name, who answers for it, its tags, and what of it is deprecated.
+function nameCell(kind, item) {
+  const whole = item.deprecated.find(({ feature }) => !feature);
+  const parts = item.deprecated.length - (whole ? 1 : 0);
+  return make("div", {}, pickButton(kind, item),
+    item.owner ? make("small", {}, `owner ${item.owner}`) : "",
+    tagged(item) ? make("small", {}, tagged(item)) : "",
+    whole ? make("div", {}, mark("warn", "Deprecated"), make("small", {}, deprecation(whole))) : "",
+    parts ? make("div", {}, mark("warn", `${counted(parts, "feature", "features")} deprecated`)) : "");
+}
+
+const tagged = (item) => Object.entries(item.tags).map(([key, value]) => (value ? `${key}: ${value}` : key)).join(", ");
 
 function pickButton(kind, item) {
   const button = make("button", { type: "button", className: "pick" }, item.name);
@@ -200,9 +218,9 @@ function viewRow(view) {
   const cell = make("div");
   fill(cell, view);
   const node = row([
-    ["View", pickButton("view", view)],
+    ["View", nameCell("view", view)],
     ["Join keys", keysCell(view.join_keys)],
-    ["Features", featuresCell(view.features)],
+    ["Features", featuresCell(view.features, view.deprecated)],
     ["TTL", view.ttl_seconds ? duration(view.ttl_seconds) : "none"],
     ["Newest row", newestCell(view)],
     ["Freshness", cell],
@@ -212,7 +230,7 @@ function viewRow(view) {
 
 function serviceRow(service) {
   const node = row([
-    ["Service", pickButton("service", service)],
+    ["Service", nameCell("service", service)],
     ["Join keys", keysCell(service.join_keys)],
     ["Features", featuresCell(service.features)],
   ]);
@@ -285,7 +303,7 @@ class Listing {
   }
 }
 
-const words = (item) => [item.name, ...item.join_keys.flatMap((key) => [key.name, key.entity]), ...item.features].join("\n").toLowerCase();
+const words = (item) => [item.name, item.owner, tagged(item), item.deprecated.length ? "deprecated" : "", ...item.join_keys.flatMap((key) => [key.name, key.entity]), ...item.features].join("\n").toLowerCase();
 const newest = ({ item }) => (item.newest_event_time ? Date.parse(item.newest_event_time) : Number.MAX_VALUE);
 const byAge = (one, other) => newest(one) - newest(other);
 

@@ -5,14 +5,15 @@ Reads of the same entities go together: one HMGET for each entity row, whatever 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from featureplane.online.layout import field as field_of
 from featureplane.online.layout import time_field
-from featureplane.serving.catalogue.served import DUMMY_KEY, Catalogue, Projection, ServedView
+from featureplane.serving.catalogue.served import DUMMY_KEY, UNDESCRIBED, Catalogue, Projection, ServedView
+from featureplane.serving.reading.deprecated import Deprecated, Header, headers_of
 from featureplane.serving.reading.entity_keys import KeyMaker
 from featureplane.serving.reading.link import bulks
 from featureplane.serving.reading.refusals import ForFeast, Refused, no_service, no_view
@@ -69,7 +70,7 @@ class Plan:
     """Reads, and what the request's entities may be called: join keys with their types, entities with their join keys.
 
     `order` is where the columns of the answer come from, as (read, part) in the order of the request; `views` have the
-    names that they are asked for by.
+    names that they are asked for by. `deprecated` are those of what is asked for that should not be any more.
     """
 
     reads: tuple[Read, ...]
@@ -78,11 +79,22 @@ class Plan:
     join_keys: frozenset[str]
     entities: Mapping[str, str]
     views: tuple[ServedView, ...] = field(default=())
+    deprecated: tuple[Deprecated, ...] = ()
 
     @cached_property
     def width(self) -> int:
         """Values that are read for an entity row."""
         return sum(len(read.fields) for read in self.reads)
+
+    @cached_property
+    def headers(self) -> tuple[Header, ...]:
+        """What an answer's head, or a call's end, says beside what it always does."""
+        return headers_of(self.deprecated)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The same as lines of HTTP/1.1."""
+        return b"".join(b"%b: %b\r\n" % header for header in self.headers)
 
 
 def plan_features(catalogue: Catalogue, references: Sequence[str], *, full_names: bool) -> Plan:
@@ -130,7 +142,10 @@ def plan_service(catalogue: Catalogue, service: str, *, full_names: bool) -> Pla
         raise ForFeast
     if service not in catalogue.services:
         raise no_service(service, catalogue.project, catalogue.services)
-    return _plan(catalogue, catalogue.services[service], full_names=full_names)
+    plan = _plan(catalogue, catalogue.services[service], full_names=full_names)
+    said = catalogue.described_services.get(service, UNDESCRIBED).deprecated
+    own = tuple(Deprecated("", "", service, each) for _, each in said)
+    return replace(plan, deprecated=own + plan.deprecated) if own else plan
 
 
 def _view(catalogue: Catalogue, name: str) -> ServedView:
@@ -187,7 +202,16 @@ def _plan(catalogue: Catalogue, projections: Iterable[Projection], *, full_names
         frozenset(catalogue.entities.values()) | frozenset(types),
         catalogue.entities,
         tuple(replace(view, name=projection.name) for projection, view in chosen),
+        tuple(_deprecated(chosen)),
     )
+
+
+def _deprecated(chosen: Iterable[tuple[Projection, ServedView]]) -> Iterator[Deprecated]:
+    """Of the views as a whole, and of the features that are asked for."""
+    for projection, view in chosen:
+        for feature, said in view.described.deprecated:
+            if not feature or feature in projection.features:
+                yield Deprecated(view.name, feature, "", said)
 
 
 def _types(chosen: Iterable[tuple[Projection, ServedView]]) -> dict[str, str]:
