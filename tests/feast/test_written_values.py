@@ -263,6 +263,11 @@ CHECKED: dict[str, tuple[pa.DataType, st.SearchStrategy[Any], st.SearchStrategy[
         st.text("ab01_ \té½٣", max_size=6),
         st.fixed_dictionaries({}, optional={"in": st.just(["a", "b0"]), "pattern": st.sampled_from(patterns)}),
     ),
+    "Array(Float32)": (
+        pa.list_(pa.float32()),
+        st.lists(st.floats(width=32, allow_nan=False), max_size=4),
+        st.fixed_dictionaries({}, optional={"length": st.integers(1, 4)}),
+    ),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ def problems_of_checks(kind, checks):
         ("String", {"pattern": "^[a-z]+$", "in": ["a", "", "é", "${HOME}"]}),
         ("Map", {"notNull": True}),
         ("Array(Int64)", None),
+        ("Array(Float32)", {"length": 384, "notNull": True}),
         ("String", {}),
     ],
 )
@@ -59,6 +60,9 @@ PATTERN = "close each bracket, and leave out look-around and back-references"
         ("String", {"pattern": "(?=a)"}, f".pattern: '(?=a)' is not a regular expression of RE2's kind; {PATTERN}"),
         ("String", {"pattern": r"(a)\1"}, f".pattern: '(a)\\\\1' is not a regular expression of RE2's kind; {PATTERN}"),
         ("String", {"pattern": "\ud800"}, ".pattern: holds half a surrogate pair; write the whole character"),
+        ("Set(Int64)", {"length": 3}, ".length: is for Array, not for Set(Int64); take it out"),
+        ("Array(Int64)", {"length": 0}, ".length: 0 is too small; write at least 1"),
+        ("Array(Int64)", {"length": 65_537}, ".length: 65537 is too large; write at most 65536"),
         ("String", {"pattern": ""}, ".pattern: is empty; write something, or leave it out"),
         ("String", {"pattern": "x" * 257}, ".pattern: is longer than 256 characters; shorten it"),
         ("String", {"in": []}, ".in: is empty; write at least one"),

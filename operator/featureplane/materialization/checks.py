@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featureplane.errors import FeatureplaneError
-from featureplane.materialization.encoding.conforming import Conforming
+from featureplane.materialization.encoding.conforming import Conforming, is_list
 from featureplane.rendering.definitions import Json
 
 Mask = NDArray[np.bool_]
@@ -131,6 +131,9 @@ def _checks_of(spec: Json) -> Iterator[_Check]:
         yield _Check(
             f"does not match {pattern}", lambda column: pc.invert(pc.match_substring_regex(column, pattern=pattern))
         )
+    if "length" in spec:
+        length = spec["length"]
+        yield _Check(f"has another length than {length}", lambda column: _of_another_length(column, length))
 
 
 def _below(column: pa.Array, bound: float) -> pa.Array:
@@ -168,9 +171,20 @@ def _not_among(column: pa.Array, allowed: list[Any]) -> pa.Array:
     return pc.and_(column.is_valid(), pc.invert(found))
 
 
+def _of_another_length(column: pa.Array, length: int) -> pa.Array:
+    """A column that holds no lists has nothing but nulls, or is refused where its values are encoded."""
+    if not is_list(column.type):
+        return pa.nulls(len(column), pa.bool_())
+    return pc.not_equal(pc.list_value_length(column), length)
+
+
 def _shown(values: pa.Array | None, row: int) -> str:
     """One value as a message shows it: short, on one line."""
     if values is None or not values[row].is_valid:
         return ""
-    text = json.dumps(values[row].as_py(), ensure_ascii=True, default=str)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+    value = values[row].as_py()
+    text = json.dumps(value, ensure_ascii=True, default=str)
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    end = f"... ({len(value)} elements)" if isinstance(value, list) else "..."
+    return text[: _LONGEST_VALUE - len(end)] + end

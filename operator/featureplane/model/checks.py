@@ -39,6 +39,7 @@ def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 # An object in the API server holds no larger number.
 _MOST_BITS = 64
+_LONGEST_ARRAY = 65_536
 
 
 class Checks(Model):
@@ -87,6 +88,8 @@ class Checks(Model):
         str | None, Field(min_length=1, max_length=256), AfterValidator(lambda p: p if p is None else _check_pattern(p))
     ] = None
     """Regular expression (RE2) that a string must match somewhere; anchor it with ^ and $."""
+    length: Annotated[int | None, Field(ge=1, le=_LONGEST_ARRAY)] = None
+    """How many elements an array must have, such as the numbers of an embedding."""
     max_null_fraction: Annotated[float | None, Field(ge=0, le=1)] = None
     """Largest share of rows without a value, from 0 to 1."""
 
@@ -112,6 +115,8 @@ class Checks(Model):
                 yield (name,), f"is for numbers, not for {kind}", "take it out"
         if self.pattern is not None and kind.name != "String":
             yield ("pattern",), f"is for String, not for {kind}", "take it out"
+        if self.length is not None and kind.name != "Array":
+            yield ("length",), f"is for Array, not for {kind}", "take it out"
         allowed = _VALUES_OF.get(kind.name, ())
         if self.in_ and not allowed:
             yield ("in",), f"is for String, Bool and numbers, not for {kind}", "take it out"

@@ -33,12 +33,19 @@ def passing(spec: dict[str, Any], values: list[Any], kind: str = "Float64") -> t
         ({"in": [True]}, [True, False, None], "Bool", [True, False, True], "f is none of true in 1, such as false"),
         ({"pattern": "^[a-z]+$"}, ["ab", "a1", None, ""], "String", [True, False, True, False],
          'f does not match ^[a-z]+$ in 2, such as "a1"'),
+        ({"length": 2}, [[1.0, 2.0], [1.0], None, [], [1.0] * 40], "Array(Float32)", [True, False, True, False, False],
+         "f has another length than 2 in 3, such as [1.0]"),
+        ({"length": 2}, [[1.0] * 40], "Array(Float64)", [False],
+         "f has another length than 2 in 1, such as [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.... (40 elements)"),
+        ({"length": 2}, [[[1], [2, 3, 4]], [[1]]], "Array(Array(Int64))", [True, False],
+         "f has another length than 2 in 1, such as [[1]]"),
+        ({"length": 2}, [None, None], "Array(Float32)", [True, True], ""),
     ],
 )  # fmt: skip
 def test_each_check(spec: dict[str, Any], values: list[Any], kind: str, passes: list[bool], says: str) -> None:
     keep, rejected = passing(spec, values, kind)
     assert keep == passes
-    assert str(rejected) == f"{passes.count(False)} rows were rejected: {says}"
+    assert str(rejected) == (f"{passes.count(False)} rows were rejected: {says}" if says else "")
 
 
 def test_a_bound_is_the_columns_own_number() -> None:

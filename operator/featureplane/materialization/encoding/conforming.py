@@ -172,9 +172,12 @@ def _towards_zero(ticks: Any, per_second: int) -> Any:
     return np.sign(ticks) * (np.abs(ticks) // per_second)
 
 
+def is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _array(column: pa.Array, of: FeatureType) -> Conforming:
-    types = pa.types
-    if not (types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type)):
+    if not is_list(column.type):
         raise WrongType(f"a column of {column.type} is no Array({of})")
     counts = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)])

@@ -36,6 +36,8 @@ def checks_of(spec: Mapping[str, Any], kind: FeatureType) -> Iterator[Check]:
         yield _not_among(spec["in"], kind), f"is none of {words}{more}"
     if "pattern" in spec:
         yield _not_matching(spec["pattern"]), f"does not match {spec['pattern']}"
+    if "length" in spec:
+        yield _of_another_length(spec["length"]), f"has another length than {spec['length']}"
 
 
 def _held(number: float, kind: FeatureType) -> float:
@@ -67,3 +69,7 @@ def _not_among(values: list[Any], kind: FeatureType) -> Callable[[Any], bool]:
 def _not_matching(pattern: str) -> Callable[[Any], bool]:
     matches = matcher(pattern)
     return lambda value: not matches(value)
+
+
+def _of_another_length(length: int) -> Callable[[Any], bool]:
+    return lambda value: len(value) != length

@@ -20,11 +20,14 @@ class WrongColumn(Exception):
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: short, on one line, in ASCII."""
+    """A value as a message shows it: short, on one line, in ASCII; a long list with how many elements it has."""
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     try:
         text = json.dumps(value, default=str)
     except RecursionError:  # JSON may be nested a thousand deep, and Python's own encoder gives up before that
         return "a value nested too deep to be shown"
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+    if len(text) <= _MOST_SHOWN:
+        return text
+    end = f"... ({len(value)} elements)" if isinstance(value, list) else "..."
+    return text[: _MOST_SHOWN - len(end)] + end
