@@ -22,7 +22,6 @@ DAYS = 90  # of history
 DAYS_OF_ACTIVITY = 60  # counted twice a day
 KNOWN_AFTER, OLDEST_LABEL = 31, 55  # days: what becomes of a customer within a month is known after it
 PAYS_BY_ITSELF = 0.55  # how loyal a subscriber is who lets the fee be collected
-HAS_PAID = 0.3  # how careful a borrower is who has paid an instalment at all
 PLAN_CHANGES = 1 / 90  # a day
 PLANS = {"basic": 7.99, "standard": 12.99, "family": 18.99}
 DAY = timedelta(days=1)
@@ -79,7 +78,7 @@ def model_b(random: np.random.Generator, now: datetime) -> Tables:
             tables["payments"].append({
                 "event_timestamp": day, "customer_id": customer, "utilisation": used, "late_payments_12m": late,
                 "payment_ratio": float(np.clip(random.normal(careful, 0.1), 0, 1)),
-                "last_payment": day - timedelta(days=int(random.integers(0, 31))) if careful > HAS_PAID else None,
+                "last_payment": day - timedelta(days=int(random.integers(0, 31))),
             })  # fmt: skip
         for when in asked(random, now):
             defaults = random.random() < 0.01 + 0.4 * (1 - careful) ** 2
