@@ -17,14 +17,17 @@ NOT_IN_IMAGE := mypy ast-serialize librt mypy-extensions pathspec types-greenlet
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean \
+.PHONY: help demo example up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean \
 	$(BENCHES)
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## run the whole path once on embedded stores: YAML in, features out over HTTP (PORT=8080)
-	$(BIN)/python tools/demo.py --port $(PORT)
+	$(BIN)/python tools/example.py commodity --port $(PORT)
+
+example: $(STAMP) ## run one of the examples likewise (NAME=fraud PORT=8080)
+	@$(BIN)/python tools/example.py "$(NAME)" --port $(PORT)
 
 up: $(STAMP) ## keep everything up for examples/commodity until Ctrl-C (PORT=8080)
 	$(BIN)/python examples/commodity/generate.py

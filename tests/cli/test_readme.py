@@ -1,9 +1,8 @@
-"""README.md's quick start, word for word, and `make demo`."""
+"""README.md's quick start, word for word."""
 
 import re
 import shlex
 import subprocess
-import sys
 
 from cli.commands import PATIENCE, ROOT, clean_environment
 
@@ -41,23 +40,3 @@ def test_every_command_and_file_that_it_names_is_there(featureplane):
         assert featureplane(command, "--help").status == 0, command
     for path in re.findall(r"\]\(([a-zA-Z][^):#]*)[^)]*\)", README):
         assert path.startswith("http") or (ROOT / path).exists(), path
-
-
-def test_the_demo_runs_to_its_end(tmp_path):
-    command = [sys.executable, ROOT / "tools" / "demo.py", "--port", "0"]
-    done = subprocess.run(command, cwd=tmp_path, env=clean_environment(), capture_output=True,
-                          text=True, timeout=PATIENCE, check=False)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    headings = [
-        line.removeprefix("== ").split(":")[0].split(" at ")[0]
-        for line in done.stdout.splitlines()
-        if line[:3] == "== "
-    ]
-    assert headings == [
-        "stores up", "generate commodity data", "validate", "plan", "apply", "materialize", "serve", "POST http",
-        "how long each step took",
-    ]  # fmt: skip
-    assert done.stdout.count("Succeeded") == 3
-    assert re.search(r"crude_oil_wti +current_price +\d+\.\d+ ", done.stdout)
-    assert list(tmp_path.iterdir()) == []
