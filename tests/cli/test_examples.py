@@ -56,11 +56,13 @@ def test_a_name_that_is_none_is_told_all_that_are(name, said):
     assert "Traceback" not in done.stderr
 
 
-def test_every_folder_of_the_examples_can_be_run():
+def test_every_folder_of_the_examples_can_be_run_and_has_a_page():
     assert {path.parent.name for path in (ROOT / "examples").glob("*/generate.py")} == set(tool.NAMES)
     assert {str(path.parent.relative_to(ROOT / "examples")) for path in (ROOT / "examples").rglob("project.yaml")} == {
         part.folder for part in tool.PARTS
     }
+    pages = {path.stem for path in (ROOT / "docs" / "systems").glob("*.md")}
+    assert pages == {*tool.NAMES, "README"}
 
 
 @pytest.mark.timeout(400)
