@@ -112,11 +112,11 @@ class World:
 
     # --- Feast
 
-    def sdk(self, *, online: bool = False) -> Any:
+    def sdk(self, *objects: Object, online: bool = False) -> Any:
         """Feast's own store on this registry, in this process; for its online store the environment must name Redis."""
         from feast import FeatureStore, RepoConfig
 
-        config = {**feature_store(self.declarations().project)}
+        config = {**feature_store(self.declarations(*objects).project)}
         postgres = self.stores.postgres
         url = f"postgresql+psycopg://{postgres.keywords['user']}@/{postgres.dbname}?host={postgres.keywords['host']}"
         registry = {**config["registry"], "path": url}

@@ -17,7 +17,6 @@ from typing import Any, Literal
 from feast.infra.common.materialization_job import MaterializationJobStatus
 from feast.infra.compute_engines.local.compute import LocalComputeEngine, LocalComputeEngineConfig
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import PostgreSQLOfflineStoreConfig
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisType
 
 from feast import FeatureView
@@ -28,9 +27,8 @@ from featureplane.materialization.rows import View, Window
 from featureplane.online.expiry import Expiry
 from featureplane.plugins.feast_reader import FeastReader
 from featureplane.plugins.redis import EnvironmentRedisOnlineStore
-from featureplane.registry.from_protos import convert
-from featureplane.rendering.definitions import Definition
-from featureplane.settings import PostgresAddress, RedisAddress, Settings
+from featureplane.plugins.views import postgres_of, view_of
+from featureplane.settings import RedisAddress, Settings
 
 # Of entity keys (feast/infra/key_encoding_utils.py).
 _SERIALIZATION = 3
@@ -95,26 +93,8 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
         expiry = Expiry(key_ttl_seconds=key_ttl) if key_ttl else None
         # Nothing keeps another run, or a push, from the view meanwhile.
         options = WriteOptions(not self._overwrite, self._overwrite, expiry)
-        view = self._view(feature_view)
+        view = view_of(self.repo_config.project, feature_view)
         return copy(view, lambda: self._open(feature_view, view, window), online, options)
-
-    def _view(self, feature_view: Any) -> View:
-        source = convert("data_source", feature_view.batch_source.to_proto())
-        batch_source = feature_view.batch_source
-        columns = {
-            "timestamp_field": batch_source.timestamp_field,
-            "created_timestamp_column": batch_source.created_timestamp_column or "",
-            "field_mapping": dict(batch_source.field_mapping),
-        }
-        readable = isinstance(source, Definition) and source.spec["type"] in {"file", "postgres"}
-        return View(
-            self.repo_config.project,
-            feature_view.name,
-            tuple(sorted((field.name, str(field.dtype)) for field in feature_view.entity_columns)),
-            tuple((field.name, str(field.dtype)) for field in feature_view.features),
-            {**source.spec, **columns} if readable and isinstance(source, Definition) else {"type": "feast", **columns},
-            takes_pushes=feature_view.stream_source is not None,
-        )
 
     def _open(self, feature_view: Any, view: View, window: Window) -> AbstractContextManager[Reader]:
         if view.source["type"] == "feast":
@@ -125,24 +105,13 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
     def _directly(self, view: View, window: Window) -> Iterator[Reader]:
         with (
             TemporaryDirectory(prefix="featureplane-run-") as scratch,
-            open_reader(
-                view, window, Places(Path(self.repo_config.repo_path or "."), self._postgres(), Path(scratch))
-            ) as reader,
+            open_reader(view, window, self._places(Path(scratch))) as reader,
         ):
             yield reader
 
-    def _postgres(self) -> PostgresAddress:
-        """The PostgreSQL with source tables: what Feast's own store is configured with, or the environment's."""
-        config = self.repo_config.offline_store
-        if type(config) is not PostgreSQLOfflineStoreConfig:
-            return Settings.from_env().offline
-        keywords = {
-            "host": config.host, "port": config.port, "dbname": config.database, "user": config.user,
-            "password": config.password, "sslmode": config.sslmode, "sslrootcert": config.sslrootcert_path,
-            "sslcert": config.sslcert_path, "sslkey": config.sslkey_path,
-            "options": f"-csearch_path={config.db_schema}" if config.db_schema else None,
-        }  # fmt: skip
-        return PostgresAddress({name: str(value) for name, value in keywords.items() if value})
+    def _places(self, scratch: Path) -> Places:
+        config = self.repo_config
+        return Places(Path(config.repo_path or "."), postgres_of(config.offline_store), scratch)
 
     @contextmanager
     def _by_feast(self, feature_view: Any, view: View, window: Window) -> Iterator[Reader]:

@@ -9,9 +9,12 @@ from typing import Any, Literal
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     PostgreSQLOfflineStore,
     PostgreSQLOfflineStoreConfig,
+    PostgreSQLRetrievalJob,
 )
 from pydantic import model_validator
 
+from featureplane.plugins.historical import can_join, historical_job
+from featureplane.plugins.views import postgres_of
 from featureplane.settings import Settings
 
 
@@ -41,4 +44,17 @@ class EnvironmentPostgreSQLOfflineStoreConfig(PostgreSQLOfflineStoreConfig):  # 
 
 
 class EnvironmentPostgreSQLOfflineStore(PostgreSQLOfflineStore):  # type: ignore[misc]
-    """Feast's store, unchanged."""
+    """Feast's store with point-in-time joins of our own, see `historical`; SQL in place of a frame is for Feast's."""
+
+    @staticmethod
+    def get_historical_features(**arguments: Any) -> Any:
+        config = arguments["config"]
+        if not can_join(arguments):
+            return PostgreSQLOfflineStore.get_historical_features(**arguments)
+
+        def persist(job: Any, storage: Any, allow_overwrite: bool | None) -> None:  # noqa: FBT001 - Feast's
+            own = PostgreSQLRetrievalJob("", config, job.full_feature_names)
+            own.to_df = job.to_df
+            own.persist(storage, allow_overwrite)
+
+        return historical_job(arguments, lambda: postgres_of(config.offline_store), persist)

@@ -14,6 +14,7 @@ from featureplane.registry.from_protos import convert, settle
 from featureplane.registry.state import FEASTS_OWN, NO_FORM, Foreign, Registered
 from featureplane.rendering import objects
 from featureplane.rendering.definitions import Definition, Key
+from featureplane.rendering.repo import OUR_OFFLINE_STORES
 from featureplane.settings import child_environment
 
 _MESSAGES = {
@@ -23,6 +24,8 @@ _MESSAGES = {
     "feature_view": protos.FeatureView,
     "feature_service": protos.FeatureService,
 }
+# A repo that was rendered names classes of ours.
+_STORES = {path: name for name, path in OUR_OFFLINE_STORES.items()}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def read_repo(folder: Path) -> tuple[str, str, Registered]:
     definitions, more = settle(_with_nested_sources([item for item in converted if isinstance(item, Definition)]))
     foreign += more
     registered = Registered({item.key: item for item in definitions}, frozenset(), tuple(foreign))
-    return answer["project"], answer["offline_store"], registered
+    offline_store = str(answer["offline_store"])
+    return answer["project"], _STORES.get(offline_store, offline_store), registered
 
 
 def _with_nested_sources(definitions: list[Definition]) -> list[Definition]:

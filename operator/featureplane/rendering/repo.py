@@ -17,12 +17,15 @@ _HEADER = (
 )
 
 
-# Feast's own classes want an address and a password in the file: see `plugins`.
+# Feast's own classes want an address and a password in the file, and lose rows of training data: see `plugins`.
 OUR_ENGINES = {
     "columnar": "featureplane.plugins.columnar.ColumnarEngine",
     "spark.engine": "featureplane.plugins.spark.SparkEngine",
 }
-_OURS = {"postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore"}
+OUR_OFFLINE_STORES = {
+    "file": "featureplane.plugins.files.FilesOfflineStore",
+    "postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore",
+}
 
 # Feast writes event times into Spark's SQL as texts in UTC, whatever the session's time zone is.
 SPARK_TIME_ZONE = {"spark.sql.session.timeZone": "UTC"}
@@ -58,7 +61,7 @@ def feature_store(project: FeastProject) -> Mapping[str, Any]:
     if redis.key_ttl:
         online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
     engine = OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
-    offline = _OURS.get(spec.offline_store.type, spec.offline_store.type)
+    offline = OUR_OFFLINE_STORES.get(spec.offline_store.type, spec.offline_store.type)
     return {
         "project": spec.project,
         **base,

@@ -1,0 +1,71 @@
+"""Opening the histories of several views side by side, in one DuckDB that stays within its memory."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from featureplane.materialization.readers.duck import Duck, open_duckdb
+from featureplane.materialization.readers.opening import Places
+from featureplane.materialization.readers.scan import find_source
+from featureplane.materialization.rows import View
+from featureplane.training.history import History, Span, of_files, of_table
+from featureplane.training.joining import Moments, join
+
+# Megabytes for sorting and joining; what is more goes to the scratch disk.
+MEMORY_MB = 512
+_THREADS = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Features of one view, for moments whose join keys are called as `keys` says; without a word, as the view does."""
+
+    view: View
+    features: tuple[str, ...]
+    keys: Mapping[str, str]
+
+    def key_names(self) -> list[str]:
+        """The moments' names of the view's join keys, in its order."""
+        return [self.keys.get(name, name) for name, _ in self.view.keys]
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What is wanted, with the history of each view."""
+
+    duck: Duck
+    wanted: Sequence[tuple[Wanted, History]]
+
+    def features_at(self, moments: Moments) -> list[pa.Table]:
+        """A table of features for each that is wanted, a row for each moment. Raises SourceError, SourceChanged."""
+        return [join(self.duck, history, moments, each.key_names(), each.features) for each, history in self.wanted]
+
+
+@contextmanager
+def open_histories(
+    wanted: Sequence[Wanted], span: Span, places: Places, memory_mb: int = MEMORY_MB
+) -> Iterator[Histories]:
+    """Open the sources of these views for moments within the span.
+
+    Raises SourceError for a source that a view cannot be read from, StoreUnavailable for a database that is away.
+    """
+    with ExitStack() as stack:
+        duck = stack.enter_context(open_duckdb(places.scratch, memory_mb=memory_mb, threads=_THREADS))
+        in_files = [each for each in wanted if each.view.source["type"] == "file"]
+        found = {each.view.name: find_source(each.view, places.repo_path) for each in in_files}
+        duck.confine([each.files for each in found.values()])
+        database = None
+        opened: list[tuple[Wanted, History]] = []
+        for index, each in enumerate(wanted):
+            if each.view.name in found:
+                opened.append((each, of_files(duck, each.view, found[each.view.name])))
+                continue
+            if database is None:
+                # Its driver brings pandas: a training set of files alone spares itself the time and the memory.
+                from featureplane.materialization.readers.postgres import open_postgres
+
+                database = stack.enter_context(open_postgres(places.offline))
+            opened.append((each, of_table(duck, each.view, database, span, f"table {index}")))
+        yield Histories(duck, opened)
