@@ -80,7 +80,7 @@ class Zygote:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def popen(
         self, args: Sequence[str], env: Mapping[str, str], stdin: int, stdout: int, stderr: Any, **_: Any

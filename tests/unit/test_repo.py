@@ -45,7 +45,7 @@ def test_the_configuration_of_a_project_with_its_defaults():
             "type": "featureplane.plugins.redis.EnvironmentRedisOnlineStore",
             "full_scan_for_deletion": False,
         },
-        "offline_store": {"type": "file"},
+        "offline_store": {"type": "featureplane.plugins.files.FilesOfflineStore"},
         "batch_engine": {"type": "featureplane.plugins.columnar.ColumnarEngine"},
         "auth": {"type": "no_auth"},
     }

@@ -31,6 +31,7 @@ _COMMANDS = {
     "apply-crds": "apply_crds.apply_crds",
     "let-go": "let_go.let_go",
     "get-online-features": "online.get_online_features",
+    "training-set": "training_set.training_set",
     "import": "import_.import_",
     "registry-server": "remote.registry_server",
     "offline-server": "remote.offline_server",

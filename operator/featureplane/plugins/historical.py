@@ -87,11 +87,11 @@ def historical_job(
     features, _ = _get_requested_feature_views_to_features_dict(references, arguments["feature_views"], on_demand)
     time = _time_column(frame)
     wanted = [_wanted(project, view, names) for view, names in features.items()]
-    columns = [
-        f"{view.projection.name_to_use()}__{name}" if full_names else name
-        for view, names in features.items()
-        for name in names
-    ]
+    columns = {
+        f"{each.name}:{name}": f"{each.name}__{name}" if full_names else name
+        for each in wanted
+        for name in each.features
+    }
     entities = frame.assign(**{time: pd.to_datetime(frame[time], utc=True)}).reset_index(drop=True)
     moments = _moments(entities, time, wanted)
 
@@ -99,15 +99,15 @@ def historical_job(
         found = pa.Table.from_pandas(entities, preserve_index=False)
         root = Path(config.repo_path or ".")
         if len(entities) == 0:
-            arrays = [pa.nulls(0) for _ in columns]
+            arrays = {reference: pa.nulls(0) for reference in columns}
         else:
             with (
                 TemporaryDirectory(prefix="featureplane-training-") as scratch,
                 open_histories(wanted, moments.span, Places(root, offline(), Path(scratch))) as histories,
             ):
-                arrays = [column for table in histories.features_at(moments) for column in table.columns]
-        for name, array in zip(columns, arrays, strict=True):
-            found = found.append_column(name, array)
+                arrays = histories.features_at(moments)
+        for reference, name in columns.items():
+            found = found.append_column(name, arrays[reference])
         return found
 
     metadata = RetrievalMetadata(
@@ -131,7 +131,8 @@ def _time_column(frame: pd.DataFrame) -> str:
 
 
 def _wanted(project: str, view: Any, features: Sequence[str]) -> Wanted:
-    return Wanted(view_of(project, view), tuple(features), dict(view.projection.join_key_map))
+    projection = view.projection
+    return Wanted(view_of(project, view), tuple(features), dict(projection.join_key_map), projection.name_to_use())
 
 
 def _moments(entities: pd.DataFrame, time: str, wanted: Sequence[Wanted]) -> Moments:

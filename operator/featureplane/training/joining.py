@@ -6,9 +6,11 @@ just as old as the ttl is still good.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
@@ -16,7 +18,7 @@ from sqlglot import exp
 from featureplane.errors import SourceError
 from featureplane.materialization.encoding.conforming import WrongType, conform
 from featureplane.materialization.readers.duck import Duck
-from featureplane.materialization.readers.failures import reading
+from featureplane.materialization.readers.failures import first_line, reading
 from featureplane.materialization.readers.times import UTC_MICROSECONDS, by_second
 from featureplane.model.types import FeatureType, parse_type
 from featureplane.training.history import History, Span
@@ -42,10 +44,10 @@ class Moments:
         found = pc.min_max(self.times)
         # Not as_py(), which would want the system's time zones.
         first, last = (found[name].cast(pa.int64()).as_py() for name in ("min", "max"))
-        return Span(_moment(first), _moment(last))
+        return Span(moment(first), moment(last))
 
 
-def _moment(microseconds: int) -> dt.datetime:
+def moment(microseconds: int) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)
 
 
@@ -59,8 +61,8 @@ def join(duck: Duck, history: History, moments: Moments, keys: Sequence[str], fe
     entities = pa.table({_PLACE: places, _MOMENT: moments.times.cast(pa.int64()), **columns})
     duck.connection.from_arrow(entities).create(_ENTITIES)
     try:
-        with reading(history.place):
-            query = _query(history, moments.span, features)
+        query = _query(history, moments.span, features)
+        with reading(history.place), _joining(history.place):
             found = pa.Table.from_batches(list(duck.stream(query, _BATCH_ROWS)))
         history.check()
     finally:
@@ -69,6 +71,17 @@ def join(duck: Duck, history: History, moments: Moments, keys: Sequence[str], fe
     declared = [as_declared(found.column(index), parse_type(kinds[name]), f"{history.place}: {name}")
                 for index, name in enumerate(features)]  # fmt: skip
     return pa.table(declared, names=list(features))
+
+
+@contextmanager
+def _joining(place: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise SourceError(
+            f"{place} cannot be joined in the memory that is given ({first_line(error)}); "
+            "give more of it, or of scratch space, or ask for fewer rows at a time"
+        ) from error
 
 
 def _query(history: History, span: Span, features: Sequence[str]) -> exp.Select:

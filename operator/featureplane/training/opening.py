@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -24,7 +24,13 @@ class Wanted:
 
     view: View
     features: tuple[str, ...]
-    keys: Mapping[str, str]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    # What the view is asked for by, where that is not its own name.
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.alias or self.view.name
 
     def key_names(self) -> list[str]:
         """The moments' names of the view's join keys, in its order."""
@@ -38,9 +44,13 @@ class Histories:
     duck: Duck
     wanted: Sequence[tuple[Wanted, History]]
 
-    def features_at(self, moments: Moments) -> list[pa.Table]:
-        """A table of features for each that is wanted, a row for each moment. Raises SourceError, SourceChanged."""
-        return [join(self.duck, history, moments, each.key_names(), each.features) for each, history in self.wanted]
+    def features_at(self, moments: Moments) -> dict[str, pa.ChunkedArray]:
+        """Each feature, as `view:feature`, at each of the moments. Raises SourceError, SourceChanged."""
+        found: dict[str, pa.ChunkedArray] = {}
+        for each, history in self.wanted:
+            table = join(self.duck, history, moments, each.key_names(), each.features)
+            found |= {f"{each.name}:{name}": table.column(name) for name in each.features}
+        return found
 
 
 @contextmanager
@@ -53,8 +63,8 @@ def open_histories(
     """
     with ExitStack() as stack:
         duck = stack.enter_context(open_duckdb(places.scratch, memory_mb=memory_mb, threads=_THREADS))
-        in_files = [each for each in wanted if each.view.source["type"] == "file"]
-        found = {each.view.name: find_source(each.view, places.repo_path) for each in in_files}
+        in_files = [each.view for each in wanted if each.view.source["type"] == "file"]
+        found = {view.name: find_source(view, places.repo_path) for view in in_files}
         duck.confine([each.files for each in found.values()])
         database = None
         opened: list[tuple[Wanted, History]] = []

@@ -1,0 +1,105 @@
+"""`featureplane training-set`: features as they were known at the moments of a file's rows."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featureplane.cli.console import complain, counted, progress, say
+from featureplane.cli.workspace import DataRootPath, ProjectName, Workspace, open_stores, open_workspace, registered
+from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.opening import Places
+from featureplane.settings import Stores
+from featureplane.training.asking import asked_for, definitions_of, wanted_of
+from featureplane.training.entity_files import open_entities
+from featureplane.training.making import Made, Order, make
+from featureplane.training.opening import MEMORY_MB
+from featureplane.training.output import appearing, check_output, refuse_lists_in_csv, table_appearing
+from featureplane.training.record import as_text, record_of, record_path
+
+_LEAST_MEMORY = 128
+
+EntityFilePath = Annotated[
+    Path,
+    typer.Option("--entities", metavar="FILE", help="A row for each entity, in a .parquet, .csv or .arrow file."),
+]
+OutPath = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write to: a .parquet, .csv or .arrow file.")
+]
+FullNames = Annotated[
+    bool, typer.Option("--full-feature-names", help="Name the columns view__feature, where features share a name.")
+]
+
+
+def training_set(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SERVICE] PATH...",
+            help="The feature service (none with --feature), then YAML files, folders of them, or - for standard "
+            "input.",
+        ),
+    ],
+    entities: EntityFilePath,
+    out: OutPath,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature", "-f", metavar="VIEW[:FEATURE]", help="A feature, or all of a view's; may be repeated."
+        ),
+    ] = None,
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", metavar="NAME", help="The column of FILE that says when.")
+    ] = "event_timestamp",
+    full_feature_names: FullNames = False,
+    allow_duplicates: Annotated[
+        bool, typer.Option("--allow-duplicates", help="Take rows that are the same in every column.")
+    ] = False,
+    memory_mb: Annotated[
+        int,
+        typer.Option("--memory-mb", min=_LEAST_MEMORY, help="Megabytes for the join; more goes to the scratch disk."),
+    ] = MEMORY_MB,
+    project: ProjectName = None,
+    data_root: DataRootPath = None,
+) -> None:
+    """Write a training set: each row of a file with the features that were known at its moment.
+
+    Of an entity's rows up to the moment the newest counts, of several with one event time the one created last; one
+    older than its view's ttl counts as missing. What was asked, from which definitions, and how many values are missing
+    stands beside OUT in OUT.json. OUT appears whole or not at all.
+
+    For example: featureplane training-set price_model_v2 features/ --entities labels.csv --out training.parquet
+    """
+    service, paths = ("", names) if feature else (names[0], names[1:])
+    if not paths:
+        raise FeatureplaneError("name the files of a project behind the feature service")
+    form = check_output(out)
+    file = open_entities(entities)
+    workspace = open_workspace(paths, project, data_root, look_at_sources=False)
+    with open_stores(workspace.settings) as stores:
+        known = registered(stores, workspace.feast_project)
+        asked = asked_for(known, service, feature or [])
+        columns = asked.columns(full_names=full_feature_names)
+        wanted = wanted_of(workspace.feast_project, known, asked)
+        kinds = {f"{each.name}:{name}": kind for each in wanted for name, kind in each.view.features}
+        refuse_lists_in_csv(out, form, {name: kinds[reference] for name, reference in columns.items()})
+        order = Order(wanted, columns, file, timestamp_column, allow_duplicates, memory_mb)
+        with appearing(record_path(out)) as record, table_appearing(out, form) as writer, progress("joined") as told:
+            made = make(order, _places(workspace, stores), writer, told)
+            definitions = definitions_of(known, asked)
+            said = record_of(workspace.feast_project, asked, order, made, definitions, datetime.now(UTC))
+            record.write_text(as_text(said), encoding="utf-8")
+    _tell(out, made)
+
+
+def _places(workspace: Workspace, stores: Stores) -> Places:
+    settings = workspace.settings
+    return Places(workspace.repo_path, settings.offline if settings.stores == "environment" else stores.postgres)
+
+
+def _tell(out: Path, made: Made) -> None:
+    say(f"{counted(made.rows, 'row')} in {out}; what was asked stands in {record_path(out)}")
+    for name, count in made.missing.items():
+        if count:
+            complain(f"{name} is missing in {count} of them", "")
