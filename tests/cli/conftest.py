@@ -3,18 +3,16 @@
 import contextlib
 import io
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cli.commands import ROOT, Place, Ran, clean_environment
+from cli.commands import Place, Ran, clean_environment
+from cli.examples import an_example
 from featureplane.cli import main as program
-from featureplane.local.stores import embedded_stores
 
 
 @pytest.fixture
@@ -26,15 +24,7 @@ def place(tmp_path) -> Place:
 @pytest.fixture(scope="module")
 def example(request, tmp_path_factory) -> Iterator[Place]:
     """A copy of the example that the module names in EXAMPLE, with its data; its stores run while the module does."""
-    folder = tmp_path_factory.mktemp(request.module.EXAMPLE)
-    source = ROOT / "examples" / request.module.EXAMPLE
-    shutil.copytree(source, folder / "files", ignore=shutil.ignore_patterns("data", "generate.py"))
-    subprocess.run(
-        [sys.executable, source / "generate.py", "--out", folder / "data"], check=True, stdout=subprocess.DEVNULL
-    )
-    made = Place(folder, {"FEATUREPLANE_DATA_ROOT": str(folder / "data")})
-    made.state.mkdir()
-    with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]):
+    with an_example(request.module.EXAMPLE, tmp_path_factory.mktemp(request.module.EXAMPLE)) as made:
         yield made
 
 
