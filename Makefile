@@ -100,7 +100,7 @@ lock: ## pin the dependencies of pyproject.toml again, with hashes
 		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
 		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/build.txt
 	for folder in examples/neighbours/*; do build/uv/bin/uv pip compile $$folder/requirements.in --universal --python-version 3.11 \
-		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$folder/requirements.txt || exit 1; done
+		--strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -q -o $$folder/requirements.txt || exit 1; done
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,43 @@
+"""A neighbour's server as a process, with all that it starts itself."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from cli.commands import clean_environment, until
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], folder: Path, url: str, env: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run it in `folder` from when `url` answers to the end of the block. `folder` gets its log."""
+    log = folder / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**clean_environment(), "NO_PROXY": "*", **(env or {})},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        with suppress(httpx.TransportError):
+            return httpx.get(url, trust_env=False).is_success
+        return False
+
+    try:
+        until(answers, log.read_text)
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
