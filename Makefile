@@ -50,10 +50,10 @@ cluster: $(STAMP) ## keep such a cluster up until Ctrl-C, with the image loaded
 	$(BIN)/python tests/e2e/run.py --keep
 
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
-	$(BIN)/pytest --timeout 400 $(CLUSTER_SUITES) $(PYTEST_ARGS)
+	$(BIN)/pytest $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
 test-data: $(DATA_STAMP) ## Spark on Iceberg, Redis Cluster and Sentinel; needs Java 17, and fetches 500 MB the first time
-	$(BIN)/pytest --timeout 400 $(DATA_SUITES) $(PYTEST_ARGS)
+	$(BIN)/pytest $(DATA_SUITES) $(PYTEST_ARGS)
 
 test-browser: $(STAMP) ## the status page in Debian's Chromium, which is installed where it is missing and we are root
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \

@@ -6,7 +6,6 @@ What is tested with it is the worker's own code but for its `main`; processes ar
 import asyncio
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -31,6 +30,7 @@ from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import open_store
 from featureplane.serving.tls import Certificate
 from featureplane.settings import RedisAddress
+from patience import PATIENCE, until
 
 PROJECT = "feast"
 VIEW = "rides"
@@ -96,25 +96,27 @@ class FastServer:
         self.port = self._claimed.getsockname()[1]
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
         trusted = ssl.create_default_context(cafile=str(certificate.files[0])) if certificate else True
-        self.client = httpx.Client(base_url=self.url, verify=trusted, trust_env=False, timeout=30)
+        self.client = httpx.Client(base_url=self.url, verify=trusted, trust_env=False, timeout=PATIENCE)
         self.server: DrainingServer
         self.store: Any
         self.loop: asyncio.AbstractEventLoop
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE)
 
     def ask(self, *drivers: Any, **more: Any) -> httpx.Response:
         return self.client.post("/get-online-features", json=asking(*drivers, **more))
 
-    def ask_until(self, status: int, *drivers: int, seconds: float = 5.0) -> float:
-        """Ask until the answer has this status; seconds that it took."""
-        begun = time.monotonic()
-        while (answer := self.ask(*(drivers or (1,)))).status_code != status:
-            assert time.monotonic() - begun < seconds, answer.text
-            time.sleep(0.01)
-        return time.monotonic() - begun
+    def ask_until(self, status: int, *drivers: int) -> httpx.Response:
+        """Ask until the answer has this status."""
+
+        def has_it() -> httpx.Response:
+            answer = self.ask(*(drivers or (1,)))
+            assert answer.status_code == status, answer.text
+            return answer
+
+        return until(has_it)
 
     def stop(self) -> None:
         self.server.should_exit = True

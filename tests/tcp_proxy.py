@@ -5,7 +5,8 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from featureplane.local.redis_server import HOST, free_ports
+from featureplane.local.redis_server import HOST
+from ports import free_port
 
 
 class TcpProxy:
@@ -13,7 +14,7 @@ class TcpProxy:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self.port = next(free_ports())
+        self.port = free_port()
         # Cleared: packets are dropped, as when a cable is pulled; connections are neither closed nor refused.
         self.forwards = threading.Event()
         self.forwards.set()

@@ -22,12 +22,13 @@ from harness import Result, a_view, report, seconds
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cluster.api import Api, condition, until  # noqa: E402
+from cluster.api import Api, condition  # noqa: E402
 from cluster.operator_process import OperatorProcess  # noqa: E402
 from cluster.place import Place, a_place  # noqa: E402
 from featureplane.local.stores import embedded_stores  # noqa: E402
 from featureplane.settings import Stores  # noqa: E402
 from kube.guard import Cluster, test_kubeconfig  # noqa: E402
+from patience import until  # noqa: E402
 
 PROJECT = {
     "apiVersion": "featureplane.dev/v1alpha1",

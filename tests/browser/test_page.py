@@ -8,6 +8,7 @@ import shop
 from playwright.sync_api import Browser, Page, Route, expect
 
 from featureplane.serving.app import Server
+from patience import PATIENCE
 
 
 def ask(page: Page, target: str, **keys: str) -> None:
@@ -206,7 +207,7 @@ def test_a_refresh_keeps_focus_and_what_was_opened(page):
 
 
 def test_the_files_are_cached_by_tag_and_carry_a_strict_policy(server: Server):
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
         for path in ("/", "/page/page.css", "/page/page.js", "/favicon.ico"):
             first = client.get(path)
             policy = first.headers["content-security-policy"]
@@ -218,7 +219,7 @@ def test_the_files_are_cached_by_tag_and_carry_a_strict_policy(server: Server):
 
 
 def test_the_catalogue_is_sent_again_only_when_it_changed(server: Server):
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
         tag = client.get("/status/views").headers["etag"]
         assert client.get("/status/views", headers={"if-none-match": tag}).status_code == 304
         assert client.get("/status/views", headers={"if-none-match": '"other"'}).status_code == 200

@@ -7,16 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from patience import PATIENCE, until
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-# Long enough for a machine that does other things as well; nothing is asserted about time.
-PATIENCE = 90.0
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ class Place:
 
     def wait_for(self, *names: str) -> None:
         """Wait until processes run whose commands hold these words."""
-        until(lambda: all(any(name in command for command in self.processes()) for name in names), self.processes)
+        until(lambda: all(any(name in command for command in self.processes()) for name in names), what=self.processes)
 
     def wait_until_nothing_runs(self) -> None:
-        until(lambda: not self.processes(), self.processes)
+        until(lambda: not self.processes(), what=self.processes)
 
     def _command(self, arguments: tuple[str | Path, ...]) -> list[str]:
         return [str(BIN / "featureplane"), *map(str, arguments)]
@@ -143,9 +143,9 @@ class Running:
         """Wait until it says `words`, after what was waited for before; the line with them."""
         assert not self._lost, "it went astray in an earlier test"
         with self._news:
-            until = time.monotonic() + PATIENCE
+            end = time.monotonic() + PATIENCE
             while (at := self.text.find(words, self._asked)) < 0 or "\n" not in self.text[at:]:
-                self._lost = time.monotonic() > until or not self._reader.is_alive()
+                self._lost = time.monotonic() > end or not self._reader.is_alive()
                 assert not self._lost, f"never said {words!r}, but: {self.text}"
                 self._news.wait(0.5)
             self._asked = self.text.index("\n", at) + 1
@@ -169,11 +169,3 @@ def clean_environment() -> dict[str, str]:
     for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE"):
         kept.pop(name, None)
     return {**kept, "PATH": f"{BIN}{os.pathsep}{kept.get('PATH', os.defpath)}"}
-
-
-def until(true: Callable[[], bool], shown: Callable[[], object] = lambda: "it never came true") -> None:
-    """Wait for it; `shown` is what to say when it never comes."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, shown()
-        time.sleep(0.1)

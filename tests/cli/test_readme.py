@@ -4,7 +4,8 @@ import re
 import shlex
 import subprocess
 
-from cli.commands import PATIENCE, ROOT, clean_environment
+from cli.commands import ROOT, clean_environment
+from patience import PATIENCE
 
 README = (ROOT / "README.md").read_text()
 

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cli.commands import PATIENCE, Place, until
+from cli.commands import Place
 from featureplane.cli.inputs import read_inputs
 from featureplane.local import record
 from featureplane.registry.writer import Writer
 from featureplane.settings import Stores
+from patience import PATIENCE, until
 
 VIEW = """\
 apiVersion: featureplane.dev/v1alpha1

@@ -1,21 +1,17 @@
-"""The Kubernetes API for a test: plain dicts in, plain dicts out, and waiting for what an operator does in its time."""
+"""The Kubernetes API for a test: plain dicts in, plain dicts out."""
 
 import ssl
-import time
 from base64 import b64decode
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
 
+from patience import PATIENCE
+
 Object = dict[str, Any]
 _PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
-
-
-# A machine with two busy cores takes half a minute to load Feast and to make a registry.
-PATIENCE = 90.0
 
 
 class Missing(AssertionError):
@@ -32,7 +28,7 @@ class Api:
         authority = b64decode(data).decode() if data else Path(cluster["certificate-authority"]).read_text()
         context = ssl.create_default_context(cadata=authority)
         headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
-        self.http = httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=30)
+        self.http = httpx.Client(base_url=cluster["server"], verify=context, headers=headers, timeout=PATIENCE)
 
     def create(self, body: Object, namespace: str | None = None) -> Object:
         return self._ask("POST", path(body, namespace, named=False), json=body)
@@ -81,20 +77,6 @@ def path(body: Object, namespace: str | None = None, *, named: bool = True) -> s
     where = f"/namespaces/{namespace}" if namespace and kind != "Namespace" else ""
     name = f"/{body['metadata']['name']}" if named else ""
     return f"{root}{where}/{_PLURALS.get(kind, kind.lower() + 's')}{name}"
-
-
-def until(true: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:
-    """Wait for something to be true and return it; a failing assertion counts as not yet."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if found := true():
-                return found
-            why = what or "it stayed false"
-        except AssertionError as error:
-            why = str(error)
-        assert time.monotonic() < deadline, f"not within {seconds} s: {why}"
-        time.sleep(0.05)
 
 
 def condition(body: Object | None, kind: str) -> tuple[str, str]:

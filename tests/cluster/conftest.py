@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.api import Api, condition, until
+from cluster.api import Api, condition
 from cluster.place import Place, a_place
 from featureplane.local.stores import embedded_stores
 from featureplane.settings import Stores
 from kube.guard import Cluster, test_kubeconfig
+from patience import until
 
 # Its assertions are read like a test's own.
 pytest.register_assert_rewrite("cluster.recovery")

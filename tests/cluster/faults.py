@@ -75,12 +75,23 @@ def rows_of(address: PostgresAddress, project: str) -> dict[str, list[tuple[Any,
     return found
 
 
-def is_writing(address: PostgresAddress) -> bool:
-    """Whether an operator's writer is in the middle of a transaction that has written something."""
+@contextmanager
+def writers_wait(address: PostgresAddress) -> Iterator[None]:
+    """Who writes a definition waits in the middle of its transaction, until the block ends or PostgreSQL does."""
+    connection = psycopg.connect(**address.keywords)
+    connection.execute("LOCK TABLE featureplane.definitions IN SHARE MODE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+def is_waiting(address: PostgresAddress) -> bool:
+    """Whether an operator's writer waits there."""
     with sql(address) as connection:
         found = connection.execute(
             "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'featureplane-writer/%%' "
-            "AND state <> 'idle' AND backend_xid IS NOT NULL",
+            "AND wait_event_type = 'Lock'",
             [address.dbname],
         ).fetchone()
     return found is not None
@@ -129,10 +140,18 @@ def staying_alive(url: str) -> Iterator[None]:
 
 def run_until_killed(environment: dict[str, str], log: Path, point: tuple[str, str, int]) -> int:
     """Run the operator that is killed at `point`; returns its exit status."""
+    from patience import PATIENCE  # not on the path of the script
+
     with log.open("ab") as output:
         command = [sys.executable, __file__, *map(str, point)]
         return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, timeout=120
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+            timeout=PATIENCE,
         ).returncode
 
 

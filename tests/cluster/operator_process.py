@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from cluster.api import until
+from patience import PATIENCE, until
 
 
 class OperatorProcess:
@@ -39,7 +39,7 @@ class OperatorProcess:
             )  # fmt: skip
         self._start_of_log = before
         if wait:
-            until(self.is_ready, 60, "the operator is not ready")
+            until(self.is_ready, what="the operator is not ready")
         return self
 
     @property
@@ -63,12 +63,12 @@ class OperatorProcess:
 
     def probe(self, path: str) -> int:
         try:
-            return httpx.get(self.url + path, timeout=2).status_code
+            return httpx.get(self.url + path, timeout=15).status_code
         except httpx.HTTPError:
             return 0
 
     def metrics(self) -> str:
-        return httpx.get(self.url + "/metrics", timeout=5).text
+        return httpx.get(self.url + "/metrics", timeout=PATIENCE).text
 
     def metric(self, name: str, **labels: str) -> float:
         """A sample's value; 0 where there is none."""
@@ -90,7 +90,7 @@ class OperatorProcess:
         assert self.process is not None
         self.process.terminate()
         try:
-            return self.process.wait(30)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

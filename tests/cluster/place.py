@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.api import PATIENCE, Api, condition, until
+from cluster.api import Api, condition
 from cluster.operator_process import OperatorProcess
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.state import Registered
 from featureplane.settings import PostgresAddress, Stores
 from kube.guard import Cluster
+from patience import PATIENCE, until
 
 _numbers = itertools.count(1)
 

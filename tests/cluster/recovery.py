@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from cluster.api import condition, until
+from cluster.api import condition
 from cluster.faults import rows_of, sql
 from cluster.operator_process import OperatorProcess
 from cluster.place import Place
@@ -19,9 +19,9 @@ from featureplane.registry.plan import compare
 from featureplane.registry.state import Registered
 from featureplane.registry.writer import Writer
 from featureplane.settings import Stores
+from patience import PATIENCE, until
 
 FOREIGN = "foreign"
-LONG = 120
 
 
 def a_view(name: str, **options: Any) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def running(place: Place, *views: str, settings: Mapping[str, str] | None = None
     return operator
 
 
-def settled(place: Place, *views: str, beside: tuple[str, ...] = (), seconds: float = LONG) -> Registered:
+def settled(place: Place, *views: str, beside: tuple[str, ...] = (), seconds: float = PATIENCE) -> Registered:
     """Wait until these views, by their objects' names, are registered just so and say so, and no others are there.
 
     `beside` are views that are registered without an object.

@@ -8,11 +8,11 @@ from base64 import b64decode
 
 import pytest
 
-from cluster.api import until
 from featureplane.names import API_VERSION, GROUP
 from featureplane.serving.access.judge import JudgeAway
 from featureplane.serving.access.reviews import Reviews
 from featureplane.settings import InCluster
+from patience import until
 
 _numbers = itertools.count(1)
 RBAC = "rbac.authorization.k8s.io/v1"

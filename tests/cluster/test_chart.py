@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from chart.helm import CHART, CI_VALUES, NAMESPACE, RELEASE, helm, is_hook, one, render
-from cluster.api import Api, condition, path, until
+from cluster.api import Api, condition, path
 from cluster.place import Place
 from factories import a_feature_view, a_project, a_service
 from kube import published
 from kube.guard import Cluster
+from patience import until
 
 every_ci = pytest.mark.parametrize("values", CI_VALUES, ids=lambda path: path.name.removesuffix("-values.yaml"))
 
@@ -106,7 +107,6 @@ def release(kube: Cluster, place: Place, verb: str, *arguments: str) -> None:
 STORES = ("--set", "registry.existingSecret=feast-registry", "--set", "onlineStore.existingSecret=feast-online")
 
 
-@pytest.mark.timeout(300)
 def test_what_stays_after_an_uninstall_is_what_the_notes_say(kube: Cluster, place: Place):
     release(kube, place, "install", str(CHART), *STORES, "--set", "project.spec.project=feast")
     operator = place.operator()
@@ -159,7 +159,6 @@ def everything(place: Place) -> set[tuple[str, str]]:
     return found - GIVEN
 
 
-@pytest.mark.timeout(300)
 def test_passwords_are_made_once(kube: Cluster, place: Place):
     release(kube, place, "install", str(CHART), "--set", "trial.enabled=true")
     first = passwords(place)

@@ -1,10 +1,11 @@
 """The children of a project: all there, put back when somebody edits or deletes them, gone when nobody wants them."""
 
-import time
-
-from cluster.api import condition, message, until
+from cluster.api import condition, message
+from cluster.operator_process import OperatorProcess
 from cluster.place import Place, postgres_secret, secret
+from cluster.recovery import look_count
 from factories import a_feature_view, a_project
+from patience import until
 
 EXPECTED = {
     ("v1", "ConfigMap", "feast-repo"),
@@ -149,14 +150,17 @@ def test_nothing_is_written_at_rest(place: Place):
     place.apply(a_project(), a_feature_view())
     operator = place.operator({"FEATUREPLANE_RESYNC_SECONDS": "2"})
     place.wait_for(a_feature_view(), "Registered")
-    time.sleep(1)
+    until(lambda: looks_without_writing(operator, 3))
 
-    def writes():
+
+def looks_without_writing(operator: OperatorProcess, count: int) -> bool:
+    """What a change made it write may go on for a while; at rest this many looks write nothing."""
+
+    def writes() -> float:
         return sum(
             operator.metric("featureplane_api_requests_total", verb=verb) for verb in ("PATCH", "POST", "DELETE")
         )
 
-    before = writes()
-    looked = operator.metric("featureplane_reconciles_total")
-    until(lambda: operator.metric("featureplane_reconciles_total") >= looked + 3)
-    assert writes() == before
+    before, looked = writes(), look_count(operator)
+    until(lambda: look_count(operator) >= looked + count)
+    return writes() == before

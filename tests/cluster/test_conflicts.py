@@ -2,10 +2,11 @@
 
 import pytest
 
-from cluster.api import condition, message, until
+from cluster.api import condition, message
 from cluster.place import Place, a_place
 from cluster.test_lifecycle import a_wrong_view, other_view
 from factories import a_feature, a_feature_view, a_project, a_service, an_entity
+from patience import until
 
 
 def older_first(place: Place, *objects):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.api import Api, condition, until
+from cluster.api import Api, condition
 from cluster.place import Place
 from factories import a_feature_view, a_project, a_service
 from featureplane.model import crd
 from kube.guard import Cluster
+from patience import until
 
 VIEWS = crd.manifest(next(resource for resource in crd.RESOURCES if resource.kind == "FeatureView"))
 OPERATOR = "featureplane-operator"

@@ -1,8 +1,9 @@
 """From `kubectl apply` to a registered view and back: what a user of the operator sees when nothing goes wrong."""
 
-from cluster.api import condition, message, until
+from cluster.api import condition, message
 from cluster.place import Place
 from factories import a_feature, a_feature_view, a_project, a_service, a_source
+from patience import until
 
 
 def other_view(name="weather", **changes):

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cluster.api import Api, condition, until
+from cluster.api import Api, condition
 from cluster.faults import rows_of, sql
 from cluster.operator_process import OperatorProcess
 from cluster.place import Place, a_place
-from cluster.recovery import FOREIGN, LONG, a_view, a_wrong_view, beside_others, look_count, running, settled
+from cluster.recovery import FOREIGN, a_view, a_wrong_view, beside_others, look_count, running, settled
 from factories import a_project, defined
 from featureplane import names
 from featureplane.model.feast_project import FeastProject
@@ -22,6 +22,7 @@ from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
 from featureplane.settings import Stores
 from kube.guard import Cluster
+from patience import PATIENCE, until
 
 
 @pytest.fixture
@@ -50,20 +51,19 @@ def test_a_view_that_is_deleted_while_no_operator_runs_goes(place: Place):
     place.api.delete(a_view("first"), place.namespace)
     assert place.get(a_view("first")) is not None
     place.operator()
-    until(lambda: place.get(a_view("first")) is None, LONG)
+    until(lambda: place.get(a_view("first")) is None)
     settled(place, "second")
 
 
-@pytest.mark.timeout(500)
 def test_objects_that_are_wrong_cost_nothing(place: Place):
     right = [f"right-{number}" for number in range(500)]
     wrong = [f"wrong-{number}" for number in range(500)]
     quiet = {"FEATUREPLANE_RESYNC_SECONDS": "3600", "FEATUREPLANE_SECRETS_POLL_SECONDS": "3600"}
     place.apply(a_project(), *(item for pair in zip(right, wrong, strict=True) for item in a_pair(*pair)))
     operator = place.operator(quiet, wait=False)
-    settled(place, *right, seconds=240)
-    until(lambda: all(item == ("False", "Invalid") for item in validity(place, wrong)), LONG)
-    until(lambda: asks_nobody(operator), LONG)
+    settled(place, *right, seconds=2 * PATIENCE)
+    until(lambda: all(item == ("False", "Invalid") for item in validity(place, wrong)))
+    until(lambda: asks_nobody(operator))
 
 
 def a_pair(right: str, wrong: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,7 +85,6 @@ def counts(operator: OperatorProcess) -> tuple[float, float]:
     return look_count(operator), operator.metric("featureplane_api_requests_total")
 
 
-@pytest.mark.timeout(300)
 def test_what_is_registered_without_an_object_stays(place: Place):
     there = [a_view("first"), a_view("second"), a_view("third")]
     mine = [{**item, "metadata": {**item["metadata"], "namespace": place.namespace}} for item in (a_project(), *there)]
@@ -95,25 +94,24 @@ def test_what_is_registered_without_an_object_stays(place: Place):
     assert len(before["featureplane.definitions"]) == 8  # the project, an entity, three sources and their views
 
     empty = place.operator({"FEATUREPLANE_RESYNC_SECONDS": "2"})
-    until(lambda: look_count(empty) == 0 and empty.probe("/readyz") == 200, LONG)
+    until(lambda: look_count(empty) == 0 and empty.probe("/readyz") == 200)
     assert rows_of(place.stores.postgres, "feast") == before
     place.apply(a_project())
-    place.wait_for(a_project(), "Ready", "False", seconds=LONG)
-    until(lambda: look_count(empty) >= 3, LONG)
+    place.wait_for(a_project(), "Ready", "False")
+    until(lambda: look_count(empty) >= 3)
     assert place.views() == {"first", "second", "third"}
     place.apply(a_view("second"))
     settled(place, "second", beside=("first", "third"))
     looks = look_count(empty)
-    until(lambda: look_count(empty) >= looks + 2, LONG)
+    until(lambda: look_count(empty) >= looks + 2)
     settled(place, "second", beside=("first", "third"))
     assert place.registered().definitions == registered
 
 
-@pytest.mark.timeout(300)
 def test_rows_of_a_view_that_comes_back_are_kept(place: Place):
     running(place, "first", "second")
     place.api.delete(a_view("first"), place.namespace)
-    until(lambda: place.get(a_view("first")) is None, LONG)
+    until(lambda: place.get(a_view("first")) is None)
     settled(place, "second")
     assert [cancelled for _, cancelled in purges(place)] == [None, None]  # the feature, and the view
     place.apply(a_view("first"))
@@ -123,7 +121,7 @@ def test_rows_of_a_view_that_comes_back_are_kept(place: Place):
 
     place.apply(a_project(purgeAfter="1s"))
     place.api.delete(a_view("second"), place.namespace)
-    until(lambda: purge_jobs(place), LONG)
+    until(lambda: purge_jobs(place))
     settled(place, "first")
     assert {view for view, cancelled in purges(place) if not cancelled} == {"second"}
 

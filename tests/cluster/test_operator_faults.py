@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster.api import Api, until
-from cluster.faults import changes, is_writing, run_until_killed, sql, writers
+from cluster.api import Api
+from cluster.faults import changes, is_waiting, run_until_killed, sql, writers, writers_wait
 from cluster.place import Place, a_place
-from cluster.recovery import LONG, a_view, beside_others, feast_name, look_count, running, settled
+from cluster.recovery import a_view, beside_others, feast_name, look_count, running, settled
 from factories import a_project
 from featureplane import names
 from featureplane.settings import Stores
 from kube.guard import Cluster
+from patience import PATIENCE, until
 
 _numbers = itertools.count(1)
 
@@ -52,7 +53,6 @@ POINTS = {
 }
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("point", POINTS.values(), ids=[name.replace(" ", "-") for name in POINTS])
 def test_an_operator_that_is_killed_at_any_step_is_made_good(worn: Place, point: tuple[str, str, int]):
     number = next(_numbers)
@@ -62,17 +62,17 @@ def test_an_operator_that_is_killed_at_any_step_is_made_good(worn: Place, point:
         worn.operator()
     settled(worn, "changes", goes)
     worn.operators[-1].kill()
-    until(lambda: not writers(worn.stores.postgres), LONG)
+    until(lambda: not writers(worn.stores.postgres))
 
     worn.api.delete(a_view(goes), worn.namespace)
     worn.apply(a_view(comes), a_view("changes", description=f"for the {number}. time"))
     log = worn.folder / f"killed-{number}.log"
     assert run_until_killed(worn.operators[-1].environment, log, point) == -signal.SIGKILL, log.read_text()[-3000:]
-    until(lambda: not writers(worn.stores.postgres), LONG)
+    until(lambda: not writers(worn.stores.postgres))
 
     worn.operator()
     settled(worn, "changes", comes)
-    until(lambda: worn.get(a_view(goes)) is None, LONG)
+    until(lambda: worn.get(a_view(goes)) is None)
     # No first run is forgotten, and none is made twice.
     assert first_runs(worn).count(feast_name(comes)) == 1
     worn.api.delete(a_view(comes), worn.namespace)
@@ -88,25 +88,24 @@ def first_runs(place: Place) -> list[str]:
 # --- there is more than one
 
 
-@pytest.mark.timeout(500)
 def test_two_operators_at_once_write_one_after_the_other(place: Place):
     place.apply(a_project())
     for operator in [place.operator(wait=False), place.operator(wait=False)]:
-        until(operator.is_ready, LONG)
+        until(operator.is_ready)
     rounds = [[f"view-{number}-{each}" for each in range(8)] for number in range(4)]
     for views in rounds:
         place.apply(*map(a_view, views))
-        until(lambda views=views: {feast_name(name) for name in views} <= place.views(), LONG)
+        until(lambda views=views: {feast_name(name) for name in views} <= place.views())
     everything = [name for views in rounds for name in views]
-    settled(place, *everything, seconds=240)
+    settled(place, *everything, seconds=2 * PATIENCE)
     epochs = [epoch for _, epoch in changes(place.stores.postgres)]
     assert epochs == sorted(epochs)
-    assert len(set(epochs)) <= 8
+    assert len(set(epochs)) <= 16
     # Neither takes over from the other without something to write.
     taken = epoch_of(place)
     looks = [operator.metric("featureplane_reconciles_total") for operator in place.operators]
     for operator, before in zip(place.operators, looks, strict=True):
-        until(lambda operator=operator, before=before: look_count(operator) >= before + 2, LONG)
+        until(lambda operator=operator, before=before: look_count(operator) >= before + 2)
     assert epoch_of(place) == taken
     settled(place, *everything)
 
@@ -117,16 +116,15 @@ def epoch_of(place: Place) -> int:
     return int(epoch)
 
 
-@pytest.mark.timeout(500)
 def test_an_operator_that_was_frozen_in_the_middle_of_an_apply_writes_nothing_more(place: Place):
     many = [f"view-{number}" for number in range(150)]
     frozen = running(place, "first")
-    before = len(changes(place.stores.postgres))
-    place.apply(*map(a_view, many))
-    until(lambda: len(changes(place.stores.postgres)) > before and is_writing(place.stores.postgres), LONG)
-    frozen.freeze()
+    with writers_wait(place.stores.postgres):
+        place.apply(*map(a_view, many))
+        until(lambda: is_waiting(place.stores.postgres))
+        frozen.freeze()
     old = epoch_of(place)
-    assert len(place.views()) < 151, "it was done before it was frozen"
+    assert place.views() == {"first"}
 
     place.operator(wait=False)
     settled(place, "first", *many)
@@ -134,8 +132,8 @@ def test_an_operator_that_was_frozen_in_the_middle_of_an_apply_writes_nothing_mo
     assert new > old
     frozen.thaw()
     looks = look_count(frozen)
-    until(lambda: look_count(frozen) >= looks + 2, LONG)
+    until(lambda: look_count(frozen) >= looks + 2)
     place.apply(a_view("last"))
-    settled(place, "first", *many, "last", seconds=240)
+    settled(place, "first", *many, "last", seconds=2 * PATIENCE)
     epochs = [epoch for _, epoch in changes(place.stores.postgres)]
     assert epochs == sorted(epochs)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.api import Api, condition, until
+from cluster.api import Api, condition
 from cluster.place import Place
 from cluster.test_lifecycle import other_view
 from factories import a_feature_view, a_project, a_service
@@ -30,6 +30,7 @@ from featureplane.names import API_VERSION, LABEL_PROJECT
 from featureplane.settings import OperatorSettings
 from kube import guard
 from kube.control_plane import CONTEXT, ControlPlane
+from patience import until
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN, ALL = "operator.yaml", "operator-all-namespaces.yaml"
@@ -146,7 +147,6 @@ def jobs(place: Place, purpose: str):
     return place.api.list("batch/v1", "Job", place.namespace, f"featureplane.dev/job={purpose}")
 
 
-@pytest.mark.timeout(240)
 def test_the_operator_has_the_rights_it_uses_and_no_other(kube, audit: Audit, place: Place, monkeypatch):
     sign_in(kube, place, OWN, place.namespace)
     operator = place.operator({"FEATUREPLANE_RESYNC_SECONDS": "5"})
@@ -164,7 +164,7 @@ def test_the_operator_has_the_rights_it_uses_and_no_other(kube, audit: Audit, pl
 def everything_is_made(place: Place) -> None:
     place.apply(a_project(purgeAfter="1s", server={"autoscaling": {"minReplicas": 2}}), a_feature_view(), a_service())
     # A writer starts: Feast takes seconds to load, where nothing else wants the processor.
-    place.wait_for(a_service(), "Ready", seconds=90)
+    place.wait_for(a_service(), "Ready")
     place.wait_for(a_feature_view(), "Registered")
     until(lambda: jobs(place, "initial"))
     until(lambda: all(_owned(place, api_version, kind) for api_version, kind, _ in KINDS))
@@ -227,19 +227,18 @@ def everything_goes(place: Place) -> None:
     for item in (a_service(), a_feature_view(), other_view("rival")):
         place.api.delete(item, place.namespace)
         until(lambda item=item: place.get(item) is None)
-    until(lambda: jobs(place, "purge"), 60)
+    until(lambda: jobs(place, "purge"))
     for item in (other_view("last"), a_project()):
         place.api.delete(item, place.namespace)
         until(lambda item=item: place.get(item) is None)
 
 
-@pytest.mark.timeout(240)
 def test_the_operator_of_all_namespaces_is_refused_nothing(kube, audit: Audit, place: Place):
     place.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     sign_in(kube, place, ALL, NAMESPACE)
     operator = place.operator({"FEATUREPLANE_WATCH": "all", "FEATUREPLANE_RESYNC_SECONDS": "2"})
     place.apply(a_project(), a_feature_view())
-    place.wait_for(a_feature_view(), "Registered", seconds=90)
+    place.wait_for(a_feature_view(), "Registered")
     until(lambda: jobs(place, "initial"))
     looked = operator.metric("featureplane_reconciles_total")
     until(lambda: operator.metric("featureplane_reconciles_total") >= looked + 3)

@@ -20,6 +20,7 @@ from world import World
 
 from cli.commands import BIN, Place
 from featureplane.settings import PostgresAddress, Stores
+from patience import PATIENCE
 
 KEYS: dict[str, list[Any]] = {
     "driver_id": [1, 2, 3, -4, 99], "word": ["a", "ü", "", "a b", "nobody"], "floor": [0, 1, -1, 7, 99],
@@ -83,7 +84,7 @@ def serving(place: Place, stores: Stores | None, *arguments: str | Path) -> Iter
     """A client of the command's server. Without `stores` the environment names none."""
     with (
         started(place, stores, *arguments) as said,
-        httpx.Client(base_url=said.split()[-1], trust_env=False, timeout=60) as client,
+        httpx.Client(base_url=said.split()[-1], trust_env=False, timeout=PATIENCE) as client,
     ):
         yield client
 
@@ -183,7 +184,6 @@ def without_code(held: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in held.items() if name not in WITH_CODE}
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests(without_code(VIEWS), without_code(SERVICES)))
 def test_a_project_that_is_named_is_served_as_feast_serves_it(served: Served, body: dict[str, Any]) -> None:
@@ -191,7 +191,6 @@ def test_a_project_that_is_named_is_served_as_feast_serves_it(served: Served, bo
     assert_is_feasts(served.named.post("/get-online-features", json=body), feast, body)
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests(VIEWS, SERVICES))
 def test_a_repos_project_is_served_on_demand_views_too(served: Served, body: dict[str, Any]) -> None:

@@ -227,7 +227,6 @@ def feast(world: World, monkeypatch: pytest.MonkeyPatch) -> Feast:
 
 
 # What fails is made smaller, which takes its time: a process that is stopped in it says nothing.
-@pytest.mark.timeout(900)
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain})
 @given(tables())
 def test_a_row_is_written_as_feast_writes_it(feast: Feast, drawn: tuple[View, pa.Table]) -> None:

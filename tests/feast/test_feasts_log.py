@@ -16,6 +16,7 @@ from world import World
 from factories import a_feature_view
 from featureplane.serving import app
 from featureplane.settings import PostgresAddress, Stores
+from patience import PATIENCE
 
 PASSWORD = "pa55.w0rd+of-the/stores"
 
@@ -53,7 +54,7 @@ def feasts_app(world: World, stores: Stores, log: Path) -> Iterator[httpx.Client
         )
         try:
             with httpx.Client(
-                base_url="http://feast", transport=httpx.HTTPTransport(uds=path), timeout=60, trust_env=False
+                base_url="http://feast", transport=httpx.HTTPTransport(uds=path), timeout=PATIENCE, trust_env=False
             ) as client:
                 yield client
         finally:

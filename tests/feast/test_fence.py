@@ -17,8 +17,8 @@ from world import World
 from factories import Object, a_feature_view, a_project
 from featureplane.errors import ChildDied, Fenced, StoreUnavailable
 from featureplane.registry.writer import Writer
+from patience import PATIENCE, SLACK, until
 
-SECONDS = 20.0
 # More than one transaction holds.
 MANY = 60
 
@@ -31,13 +31,6 @@ def views(count: int, **changes: Any) -> list[Object]:
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor() as made:
         yield made
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 @contextmanager
@@ -130,7 +123,7 @@ def test_the_process_ends_with_its_parents_pipe(world: World) -> None:
     pid = writer.pid
     process = psutil.Process(pid)
     writer.close()
-    assert psutil.wait_procs([process], timeout=5)[1] == []
+    assert psutil.wait_procs([process], timeout=PATIENCE)[1] == []
 
 
 class TestTakingOverInTheMiddle:
@@ -147,12 +140,12 @@ class TestTakingOverInTheMiddle:
         first, second = world.the_writer, world.writer()
         with locked(world, "featureplane.definitions"):
             applying = pool.submit(first.apply, plan)
-            eventually(lambda: waiting(world))
+            until(lambda: waiting(world))
             start = time.monotonic()
             assert second.open() == 2
-            assert time.monotonic() - start < 8
+            assert time.monotonic() - start < 8 + SLACK
         with pytest.raises((Fenced, StoreUnavailable)):
-            applying.result(SECONDS)
+            applying.result(PATIENCE)
 
     @pytest.mark.parametrize("statement", ["waits", "is done"])
     def test_a_writer_that_was_stopped_and_continued_writes_nothing(
@@ -161,7 +154,7 @@ class TestTakingOverInTheMiddle:
         first, second = world.the_writer, world.writer()
         with locked(world, "feature_views") as lock:
             applying = pool.submit(first.apply, plan)
-            eventually(lambda: waiting(world))
+            until(lambda: waiting(world))
             pid = first.pid
             os.kill(pid, signal.SIGSTOP)
             if statement == "is done":
@@ -171,7 +164,7 @@ class TestTakingOverInTheMiddle:
         before = world.rows()
         os.kill(pid, signal.SIGCONT)
         with pytest.raises((Fenced, StoreUnavailable)):
-            applying.result(SECONDS)
+            applying.result(PATIENCE)
         assert world.rows() == before
         assert world.plan(*views(3, ttl="1d")).is_empty
 
@@ -188,13 +181,13 @@ def test_a_writer_that_was_stopped_between_transactions_writes_no_more(world: Wo
             stopped.set()
 
     applying: Future[Any] = pool.submit(first.apply, plan, stop_at_the_first_batch)
-    assert stopped.wait(SECONDS)
+    assert stopped.wait(PATIENCE)
     pid = first.pid
     second.open()
     before = world.rows()
     os.kill(pid, signal.SIGCONT)
     with pytest.raises((Fenced, StoreUnavailable)):
-        applying.result(SECONDS)
+        applying.result(PATIENCE)
     assert world.rows() == before
 
 
@@ -208,7 +201,7 @@ class TestKilledInTheMiddle:
         time.sleep(milliseconds / 1000)
         os.kill(first.pid, signal.SIGKILL)
         with pytest.raises(ChildDied):
-            applying.result(SECONDS)
+            applying.result(PATIENCE)
         world.assert_nothing_is_half_done()
         world.apply(*views(MANY, ttl="1d"))
         world.assert_nothing_is_half_done()

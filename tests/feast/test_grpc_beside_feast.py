@@ -21,6 +21,7 @@ from featureplane.serving.grpc_api.server import SERVICE, GrpcListener, grpc_app
 from featureplane.serving.http.elsewhere import FeastApp
 from featureplane.serving.http.feast_routes import MESSAGES
 from featureplane.serving.reading.refusals import ForFeast
+from patience import PATIENCE
 
 DRIVERS = {"driver_id": [1, 2, 99]}
 METHOD = f"/{SERVICE}/GetOnlineFeatures"
@@ -46,7 +47,7 @@ def both(make_bare_world: Callable[..., World]) -> Iterator[Both]:
     options = ("--feast-repo", folder, "--trust-user-defined-functions", "--grpc-port", "0")
     with ExitStack() as stack:
         url, _, address = stack.enter_context(started(Place(folder), None, *options)).partition(" and over gRPC at ")
-        client = stack.enter_context(httpx.Client(base_url=url.split()[-1], trust_env=False, timeout=60))
+        client = stack.enter_context(httpx.Client(base_url=url.split()[-1], trust_env=False, timeout=PATIENCE))
         channel = stack.enter_context(grpc.insecure_channel(address.strip()))
         yield Both(client, ServingServiceStub(channel), FeatureStore(repo_path=str(folder)))
 
@@ -185,8 +186,8 @@ def test_a_call_that_ends_is_given_up_there_as_well(tmp_path: Path, ends: str) -
         silent = Silent()
         path = str(tmp_path / "feast")
         async with await asyncio.start_unix_server(silent.take, path), beside(path) as (call, noted):
-            under_way = call(asked(), timeout=1.0 if ends == "deadline" else 60.0)
-            async with asyncio.timeout(10):
+            under_way = call(asked(), timeout=5.0 if ends == "deadline" else PATIENCE)
+            async with asyncio.timeout(PATIENCE):
                 await silent.came.wait()
                 if ends == "cancelled":
                     under_way.cancel()

@@ -88,7 +88,6 @@ def by_name(answer: Any, keys: Any) -> dict[str, tuple[list[Any], list[int], lis
     return found
 
 
-@pytest.mark.timeout(400)
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests())
 def test_a_message_is_feasts(stubs: Stubs, body: dict[str, Any]) -> None:

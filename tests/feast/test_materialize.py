@@ -21,6 +21,7 @@ from featureplane.materialization.run import Materializer, materializer
 from featureplane.materialization.windows import BEGINNING, Task, scheduled
 from featureplane.registry import channel
 from featureplane.registry.database import begin
+from patience import PATIENCE
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -199,7 +200,7 @@ def test_a_run_goes_on_after_its_process_was_killed(by_feast: Materializer) -> N
     by_feast.run([task()])
     pid = by_feast._feast._child.pid  # noqa: SLF001 - nobody else wants to know
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=PATIENCE)
     (run,) = by_feast.run([task()])
     assert run.result == SUCCEEDED
 

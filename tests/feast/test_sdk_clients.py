@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from test_served_answers import FEATURES, NOW, OBJECTS, TYPES, fill
 from world import World
 
 from featureplane.serving.app import serving
+from patience import PATIENCE, until
 
 
 class Stores(NamedTuple):
@@ -53,8 +53,7 @@ def feasts_server(store: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(get_app(store), port=0, log_level="critical"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.05)
+    until(lambda: server.started)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
@@ -197,6 +196,6 @@ def test_curl_needs_no_header(stores: Stores) -> None:
     """It sends JSON as a form's, which Feast's server refuses."""
     body = '{"features": ["by_word:count"], "entities": {"word": ["a", "nobody"]}}'
     command = ["curl", "-sS", "--noproxy", "*", f"{stores.url}/get-online-features", "-d", body]
-    said = orjson.loads(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+    said = orjson.loads(subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout)
     assert said["metadata"]["feature_names"] == ["word", "count"]
     assert said["results"][1]["statuses"] == ["PRESENT", "NOT_FOUND"]

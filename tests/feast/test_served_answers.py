@@ -16,6 +16,7 @@ from world import World
 from factories import a_feature, a_feature_view, a_project, a_service, an_entity
 from featureplane.serving.app import serving
 from featureplane.serving.http.feast_routes import FEAST_ROUTES
+from patience import PATIENCE
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DRIVER = an_entity("driver", joinKey="driver_id", type="Int64")
@@ -82,7 +83,7 @@ class Both:
 
     def __init__(self, world: World, url: str, feast: Any) -> None:
         self.world = world
-        self.ours = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self.ours = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
         self.feast = feast
 
     def ask(self, body: dict[str, Any]) -> tuple[httpx.Response, Any]:
@@ -187,7 +188,6 @@ def corrected(column: tuple[list[Any], ...], *, is_key: bool) -> tuple[list[Any]
     return values, [status if has else "NOT_FOUND" for status, has in zip(statuses, there, strict=True)], times
 
 
-@pytest.mark.timeout(600)
 @settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(requests())
 def test_an_answer_is_feasts(both: Both, body: dict[str, Any]) -> None:
@@ -285,7 +285,7 @@ def test_values_are_taken_as_their_type_has_them(both: Both) -> None:
 
 
 def test_other_routes_are_feasts(both: Both) -> None:
-    assert both.ours.get("/openapi.json", timeout=60).json()["info"] == both.feast.get("/openapi.json").json()["info"]
+    assert both.ours.get("/openapi.json").json()["info"] == both.feast.get("/openapi.json").json()["info"]
     assert both.ours.get("/chat").headers["content-type"].startswith("text/html")
     assert both.ours.get("/nothing/here").status_code == 404
 

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,16 +15,15 @@ import pytest
 from sqlalchemy import event
 from world import World
 
-from cli.commands import Place, until
+from cli.commands import Place
 from factories import a_feature, a_feature_view, a_service, an_entity
 from featureplane.cli.undeclared import undeclared
 from featureplane.local.stores import embedded_stores
 from featureplane.serving.app import serving
 from featureplane.serving.catalogue.followed import Followed
 from featureplane.settings import Stores
+from patience import PATIENCE, until
 
-# Less than the time between two looks at everything.
-SECONDS = 10.0
 STEADY = {"features": ["drivers:trips"], "entities": {"driver_id": [1]}}
 
 
@@ -48,10 +46,7 @@ class Asked:
 
     def soon(self, seen: Callable[[], bool]) -> None:
         """Wait until a change is served."""
-        deadline = time.monotonic() + SECONDS
-        while not seen():
-            assert time.monotonic() < deadline, "the change was never served"
-            time.sleep(0.05)
+        until(seen, what="the change was never served")
 
     def problems(self) -> dict[str, str]:
         answer = self.client.get("/ready")
@@ -64,7 +59,7 @@ class Asked:
         stopped = threading.Event()
 
         def run() -> None:
-            with httpx.Client(base_url=self.client.base_url, trust_env=False, timeout=10) as client:
+            with httpx.Client(base_url=self.client.base_url, trust_env=False, timeout=PATIENCE) as client:
                 while not stopped.wait(0.005):
                     answer = client.post("/get-online-features", json=self.steady)
                     self.answers += 1
@@ -86,7 +81,7 @@ class Asked:
 def asked(world_stores: Stores, project: Any, folder: Path, steady: dict[str, Any]) -> Iterator[Asked]:
     with serving(project, world_stores, folder) as server:
         server.wait_until_ready()
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
             yield Asked(client, steady)
 
 
@@ -260,7 +255,7 @@ def test_postgresql_may_be_away_at_the_start_and_later(
         running.said("does not answer")
         postgresql.enter_context(embedded_stores(short_folder))
         url = running.said(f"serving {feasts.PROJECT} at ").partition(" at ")[2]
-        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
             server = Asked(client, STEADY)
             assert server.problems() == {}
             with server.steadily():

@@ -10,6 +10,7 @@ from world import World
 
 from factories import a_feature, a_feature_view, a_project, an_entity
 from featureplane.serving.app import serving
+from patience import PATIENCE
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 KEYS = ["fresh", "stale", "absent"]
@@ -60,7 +61,7 @@ def asked(world: World, kept: str, view: str, **more: Any) -> dict[str, Any]:
     with serving(project, world.stores, world.folder) as server:
         server.wait_until_ready()
         body = {"features": [f"{view}:zeta"], "entities": {"shop": KEYS}, **more}
-        return dict(httpx.post(f"{server.url}/get-online-features", json=body).json())
+        return dict(httpx.post(f"{server.url}/get-online-features", json=body, timeout=PATIENCE).json())
 
 
 @pytest.mark.parametrize(("kept", "values"), [("Status", [0.5, 0.5, None]), ("Null", [0.5, None, None])])

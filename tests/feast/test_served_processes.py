@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -21,12 +21,17 @@ from featureplane.online.layout import field, time_field
 from featureplane.registry.protos import Value
 from featureplane.serving.app import Server, serving
 from featureplane.serving.reading.entity_keys import KeyMaker
+from patience import PATIENCE, until
 
 WORKERS = 2
 VIEW = "commodity_prices"
 METALS = [f"metal{number}" for number in range(20)]
 BODY = json.dumps({"features": [f"{VIEW}:price"], "entities": {"commodity": METALS}})
 PROJECT = a_project(offlineStore={"type": "file", "dataRoot": {"uri": "/nowhere"}}, server={"workers": WORKERS})
+
+
+# Workers that have not ended after a quarter of a minute are killed.
+KILLED_AFTER = 14.0
 
 
 class Served(NamedTuple):
@@ -93,7 +98,7 @@ class Client(threading.Thread):
     def _ask(self) -> None:
         is_used = self._connection is not None
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._places[0], timeout=10)
+            self._connection = http.client.HTTPConnection(self._places[0], timeout=PATIENCE)
             try:
                 self._connection.connect()
             except ConnectionRefusedError:
@@ -138,29 +143,21 @@ def clients(*urls: str, count: int = 4, turns_away: bool = True) -> Iterator[lis
             client.join()
 
 
-def wait_for(is_so: Callable[[], bool], seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def test_a_worker_that_is_killed_is_replaced_while_the_other_answers(filled: World) -> None:
     with started(filled) as served:
         assert len(served.pids) == WORKERS
         before = worker_pids()
         with clients(served.server.url) as asking:
-            time.sleep(0.5)
+            until(lambda: all(client.seen[200] for client in asking))
             victim = min(served.pids)
             os.kill(victim, signal.SIGKILL)
             # Workers of the test before may be ending still.
-            wait_for(lambda: bool(worker_pids() - before))
+            until(lambda: bool(worker_pids() - before))
             (new,) = worker_pids() - before
             # It answers as well.
-            wait_for(lambda: any(each.status == "ESTABLISHED" for each in psutil.Process(new).net_connections("tcp")))
+            until(lambda: any(each.status == "ESTABLISHED" for each in psutil.Process(new).net_connections("tcp")))
             seen = sum(client.seen[200] for client in asking)
-            time.sleep(0.5)
-            assert sum(client.seen[200] for client in asking) > seen
+            until(lambda: sum(client.seen[200] for client in asking) > seen)
         found: Counter[Any] = sum((client.seen for client in asking), Counter())
         assert [failure for client in asking for failure in client.failures] == []
         # A request that the worker had taken is lost with it.
@@ -178,11 +175,11 @@ def test_a_server_that_ends_leaves_no_request_unanswered(filled: World) -> None:
     with started(filled) as staying, ExitStack() as stack:
         going = stack.enter_context(started(filled))
         with clients(going.server.url, staying.server.url, count=6) as asking:
-            time.sleep(1.0)
+            until(lambda: all(client.seen[200] for client in asking))
             begun = time.monotonic()
             stack.close()
-            assert time.monotonic() - begun < 10
-            time.sleep(0.5)
+            assert time.monotonic() - begun < KILLED_AFTER
+            until(lambda: all(client.seen["refused"] for client in asking))
         found: Counter[Any] = sum((client.seen for client in asking), Counter())
         assert [failure for client in asking for failure in client.failures] == []
         assert set(found) == {200, "refused"}
@@ -193,12 +190,12 @@ def test_a_server_that_ends_leaves_no_request_unanswered(filled: World) -> None:
 def test_a_connection_that_nobody_uses_does_not_keep_a_server_from_ending(filled: World) -> None:
     with ExitStack() as stack:
         served = stack.enter_context(started(filled))
-        idle = http.client.HTTPConnection(served.server.url.removeprefix("http://"), timeout=10)
+        idle = http.client.HTTPConnection(served.server.url.removeprefix("http://"), timeout=PATIENCE)
         idle.request("GET", "/health")
         assert idle.getresponse().read() == b""
         begun = time.monotonic()
         stack.close()
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < KILLED_AFTER
 
 
 def test_a_request_that_came_before_the_end_is_answered(filled: World) -> None:
@@ -206,31 +203,43 @@ def test_a_request_that_came_before_the_end_is_answered(filled: World) -> None:
     with ExitStack() as stack:
         served = stack.enter_context(started(filled))
         with clients(served.server.url, count=2, turns_away=False) as asking:
-            time.sleep(0.3)
-            filled.redis.client_pause(400)
-            time.sleep(0.1)
-            before = [client.seen[200] for client in asking]
+            before = until(lambda: under_way(filled, asking))
             stack.close()
         for client, count in zip(asking, before, strict=True):
-            assert client.seen[200] > count
-            assert set(client.seen) <= {200, "refused"}
+            # On a busy machine Redis may take longer than the server waits for it, and says so.
+            assert client.seen[200] + client.seen[503] > count
+            assert set(client.seen) <= {200, 503, "refused"}
             assert client.failures == []
 
 
+def under_way(world: World, asking: list[Client]) -> list[int] | None:
+    """What the clients were answered so far, while Redis lets each of them wait; None where it was over too soon."""
+    until(lambda: all(client.seen[200] for client in asking))
+    begun = time.monotonic()
+    world.redis.client_pause(400)
+    time.sleep(0.1)
+    found = [client.seen[200] + client.seen[503] for client in asking]
+    return found if time.monotonic() - begun < 0.25 else None
+
+
+def until_all_see(asking: list[Client], status: int) -> None:
+    """A while after the change, and once more at least."""
+    time.sleep(1.5)
+    before = [client.seen[status] for client in asking]
+    until(lambda: all(client.seen[status] > count for client, count in zip(asking, before, strict=True)))
+
+
 def test_views_that_come_and_go_under_load_leave_only_clean_answers(filled: World) -> None:
-    views: list[list[Object]] = [
-        [a_feature_view(), a_feature_view("other")],
-        [a_feature_view(features=[a_feature(), a_feature("volume", "Int64")])],
-        [a_feature_view("other")],
-        [a_feature_view()],
+    views: list[tuple[list[Object], int]] = [
+        ([a_feature_view(), a_feature_view("other")], 200),
+        ([a_feature_view(features=[a_feature(), a_feature("volume", "Int64")])], 200),
+        ([a_feature_view("other")], 404),
+        ([a_feature_view()], 200),
     ]
     with started(filled) as served, clients(served.server.url, count=2) as asking:
-        wait_for(lambda: all(client.seen[200] for client in asking))
-        for objects in views:
+        for objects, status in views:
             filled.apply(PROJECT, *objects, prune=True)
-            time.sleep(1.5)
-        before = [client.seen[200] for client in asking]
-        wait_for(lambda: all(client.seen[200] > count for client, count in zip(asking, before, strict=True)))
+            until_all_see(asking, status)
     found: Counter[Any] = sum((client.seen for client in asking), Counter())
     assert [failure for client in asking for failure in client.failures] == []
     assert set(found) == {200, 404}

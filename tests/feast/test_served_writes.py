@@ -20,6 +20,7 @@ from factories import Object, a_feature, a_feature_view, a_project, a_source, an
 from featureplane.registry.protos import GrpcServer
 from featureplane.serving.app import serving
 from featureplane.serving.listening import Where
+from patience import PATIENCE, SLACK, until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DRIVER = an_entity("driver", joinKey="driver_id", type="Int64")
@@ -61,7 +62,7 @@ class Served:
     def __init__(self, world: World, url: str, grpc: str) -> None:
         self.world = world
         self.grpc = grpc
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=110)
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
 
     def write(self, df: dict[str, Any], view: str = "driver_stats") -> httpx.Response:
         return self.http.post("/write-to-online-store", json={"feature_view_name": view, "df": df})
@@ -286,12 +287,10 @@ def pushes(served: Served) -> float:
 
 
 def test_pushes_that_are_taken_are_counted(served: Served) -> None:
-    before, deadline = pushes(served), time.monotonic() + 10
+    before = pushes(served)
     assert served.push(a_row(114, trips=-1)).status_code == 422
     assert served.push(a_row(114)).is_success
-    while pushes(served) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: pushes(served) != before)
     assert pushes(served) == before + 1
 
 
@@ -311,15 +310,9 @@ def test_checks_that_change_are_asked_within_seconds(served: Served) -> None:
     changed[1]["spec"]["features"][0]["checks"] = {"minimum": 3}
     assert served.write(a_row(107, trips=2)).is_success
     served.world.apply(*changed)
-    deadline = time.monotonic() + 10
-    while (answer := served.write(a_row(107, trips=2))).is_success:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert "below the minimum 3" in answer.text
+    until(lambda: "below the minimum 3" in served.write(a_row(107, trips=2)).text)
     served.world.apply(*objects(served.world.folder))
-    while not served.write(a_row(107, trips=2)).is_success:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: served.write(a_row(107, trips=2)).is_success)
 
 
 def test_what_goes_offline_as_well_is_written_online_first(served: Served) -> None:
@@ -364,12 +357,12 @@ def test_a_full_redis_is_said_and_a_second_attempt_does_no_harm(served: Served) 
 
 def test_a_redis_that_does_not_answer_is_an_error_in_under_a_second(served: Served) -> None:
     redis = served.world.redis
-    redis.execute_command("CLIENT", "PAUSE", 2500, "ALL")
+    redis.execute_command("CLIENT", "PAUSE", 8_000, "ALL")
     start = time.monotonic()
     answer = served.write(a_row(112))
     assert answer.status_code == 503
-    assert time.monotonic() - start < 1
-    time.sleep(3)
+    assert time.monotonic() - start < 1 + SLACK
+    redis.ping()  # when the pause is over
     assert counts(served.write(a_row(112))) == (1, 0, 0)
 
 
@@ -377,7 +370,7 @@ def test_without_writes_the_routes_are_closed(served: Served) -> None:
     project = served.world.declarations(a_project()).project
     with serving(project, served.world.stores, served.world.folder) as server:
         server.wait_until_ready()
-        answer = httpx.post(f"{server.url}/push", json={})
+        answer = httpx.post(f"{server.url}/push", json={}, timeout=PATIENCE)
         assert answer.status_code == 403
         assert "set server.writes.enabled in the FeastProject" in answer.json()["message"]
 

@@ -11,6 +11,7 @@ from world import World
 from factories import a_project
 from featureplane.registry.database import ensure_database
 from featureplane.serving.app import serving
+from patience import PATIENCE
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PROJECT = a_project(
@@ -23,7 +24,7 @@ PROJECT = a_project(
 class Served:
     def __init__(self, world: World, url: str) -> None:
         self.world = world
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=110)
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE)
 
     def push(self, source: str, **row: Any) -> httpx.Response:
         columns = {"driver_id": 1, "event_timestamp": NOW.isoformat(), **row}

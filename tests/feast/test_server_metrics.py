@@ -17,6 +17,7 @@ from factories import a_feature, a_feature_view, a_project, a_service
 from featureplane.materialization.run import materializer
 from featureplane.serving import workers
 from featureplane.serving.app import Server, serving
+from patience import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def served(make_world: Callable[[], World]) -> Iterator[Server]:
 
 def samples(server: Server) -> dict[str, float]:
     """`name{label=value,...}` to value, of everything that is told."""
-    answer = httpx.get(f"{server.url}/metrics")
+    answer = httpx.get(f"{server.url}/metrics", timeout=PATIENCE)
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     return {
         f"{sample.name}{{{','.join(f'{name}={value}' for name, value in sorted(sample.labels.items()))}}}": sample.value
@@ -50,19 +51,21 @@ def samples(server: Server) -> dict[str, float]:
     }
 
 
-def until(server: Server, true: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+def told(server: Server, true: Callable[[dict[str, float]], bool]) -> dict[str, float]:
     """Wait until the samples are so: another worker tells its counts each second."""
-    end = time.monotonic() + 20
-    while not true(found := samples(server)):
-        assert time.monotonic() < end, found
-        time.sleep(0.2)
-    return found
+
+    def is_so() -> dict[str, float]:
+        found = samples(server)
+        assert true(found), found
+        return found
+
+    return dict(until(is_so))
 
 
 def ask(server: Server, *keys: str, **more: object) -> httpx.Response:
     """On a connection of its own, so that either worker may answer."""
     body = {"features": ["commodity_prices"], "entities": {"commodity": keys}, **more}
-    return httpx.post(f"{server.url}/get-online-features", json=body)
+    return httpx.post(f"{server.url}/get-online-features", json=body, timeout=PATIENCE)
 
 
 def test_both_workers_counts_are_added_up(served):
@@ -71,7 +74,7 @@ def test_both_workers_counts_are_added_up(served):
         assert ask(served, "gold", "nobody").is_success
     assert ask(served, "gold", features=["nothing:price"]).status_code == 404
     name = "feast_feature_request_count{feature_view=commodity_prices}"
-    found = until(served, lambda now: now.get(name, 0) - before.get(name, 0) >= 20)
+    found = told(served, lambda now: now.get(name, 0) - before.get(name, 0) >= 20)
     grown = {each: value - before.get(each, 0.0) for each, value in found.items()}
     assert grown[name] == 20
     assert grown["feast_feature_not_found_count{feature_view=commodity_prices}"] == 40
@@ -83,7 +86,7 @@ def test_both_workers_counts_are_added_up(served):
 
 
 def test_the_state_of_the_server_is_told(served):
-    found = until(served, lambda now: now.get("featureplane_server_workers{}") == 2)
+    found = told(served, lambda now: now.get("featureplane_server_workers{}") == 2)
     assert found["featureplane_server_redis_up{}"] == 1
     assert found["featureplane_server_registry_up{}"] == 1
     assert found["featureplane_server_feature_views{}"] == 1
@@ -92,17 +95,17 @@ def test_the_state_of_the_server_is_told(served):
 
 def test_freshness_is_the_age_of_the_newest_row_at_the_moment_of_asking(served):
     name = "feast_feature_freshness_seconds{feature_view=commodity_prices,project=feast}"
-    found = until(served, lambda now: name in now)[name]
-    assert found == pytest.approx(time.time() - NOON.timestamp(), abs=5)
+    found = told(served, lambda now: name in now)[name]
+    assert found == pytest.approx(time.time() - NOON.timestamp(), abs=60)
     time.sleep(0.1)
-    assert until(served, lambda now: name in now)[name] > found
+    assert told(served, lambda now: name in now)[name] > found
 
 
 def test_the_status_says_what_can_be_asked_for(served):
-    status = httpx.get(f"{served.url}/status").json()
+    status = httpx.get(f"{served.url}/status", timeout=PATIENCE).json()
     assert (status["project"], status["workers"]) == ("feast", 2)
     assert status["registry"]["problem"] == status["online_store"]["problem"] == ""
-    views = httpx.get(f"{served.url}/status/views").json()
+    views = httpx.get(f"{served.url}/status/views", timeout=PATIENCE).json()
     keys = [{"name": "commodity", "type": "String", "entity": "commodity"}]
     (view,) = views["feature_views"]
     assert {name: view[name] for name in ("name", "join_keys", "features", "newest_event_time", "newest_of")} == {
@@ -119,13 +122,13 @@ def test_the_status_says_what_can_be_asked_for(served):
 
 def test_a_worker_that_ends_counts_no_longer_and_what_it_counted_stays(served, monkeypatch):
     monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
-    before = until(served, lambda now: now.get("featureplane_server_workers{}") == 2)
+    before = told(served, lambda now: now.get("featureplane_server_workers{}") == 2)
     found = [each for each in psutil.Process().children() if "worker_process" in "".join(each.cmdline())]
     port = re.search(r":(\d+)$", served.url).group(1)
     mine = [each for each in found if any(str(link.laddr.port) == port for link in each.net_connections())]
     os.kill(mine[0].pid, signal.SIGKILL)
     starts = "featureplane_server_worker_starts_total{}"
-    after = until(served, lambda now: now[starts] > before[starts] and now["featureplane_server_workers{}"] == 2)
+    after = told(served, lambda now: now[starts] > before[starts] and now["featureplane_server_workers{}"] == 2)
     name = "feast_online_request_latency_count{protocol=http}"
     assert after.get(name, 0) >= before.get(name, 0)
     assert after["featureplane_server_redis_up{}"] == 1

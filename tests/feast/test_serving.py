@@ -21,6 +21,7 @@ from featureplane.serving.app import Server, serving
 from featureplane.serving.closed import RUNS, WRITES
 from featureplane.serving.listening import Where
 from featureplane.settings import child_environment
+from patience import PATIENCE, until
 
 # The parent that is killed: it serves what the environment says until it is.
 PARENT = """
@@ -89,7 +90,7 @@ def children() -> list[psutil.Process]:
 
 
 def test_health(served: Served) -> None:
-    assert httpx.get(f"{served.server.url}/health").status_code == 200
+    assert httpx.get(f"{served.server.url}/health", timeout=PATIENCE).status_code == 200
 
 
 @pytest.mark.parametrize("request_body", REQUESTS.values(), ids=REQUESTS.keys())
@@ -98,7 +99,9 @@ def test_the_answer_is_the_sdks(served: Served, request_body: dict[str, Any], mo
         monkeypatch.setenv(name, value)
     keys = ["silver", "gold", "nobody"]
     answer = httpx.post(
-        f"{served.server.url}/get-online-features", json={**request_body, "entities": {"commodity": keys}}
+        f"{served.server.url}/get-online-features",
+        json={**request_body, "entities": {"commodity": keys}},
+        timeout=PATIENCE,
     ).json()
     columns = [column["values"] for column in answer["results"]]
     served_values = dict(zip(answer["metadata"]["feature_names"], columns, strict=True))
@@ -119,19 +122,16 @@ def test_a_change_is_served_within_seconds(served: Served) -> None:
         a_service("new-service"),
     )
     body = {"feature_service": "new_service", "entities": {"commodity": ["gold"]}}
-    deadline = time.monotonic() + 10
-    while not httpx.post(f"{served.server.url}/get-online-features", json=body).is_success:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: httpx.post(f"{served.server.url}/get-online-features", json=body, timeout=PATIENCE).is_success)
 
 
 @pytest.mark.parametrize("path", sorted([*WRITES, *RUNS, "/push/"]))
 def test_what_changes_something_is_closed(served: Served, path: str) -> None:
-    answer = httpx.post(f"{served.server.url}{path}", json={})
+    answer = httpx.post(f"{served.server.url}{path}", json={}, timeout=PATIENCE)
     assert answer.status_code == 403
     assert "this server" in answer.json()["message"]
     # To open it would not help who gets.
-    got = httpx.get(f"{served.server.url}{path}")
+    got = httpx.get(f"{served.server.url}{path}", timeout=PATIENCE)
     assert (got.status_code, got.headers["allow"]) == (405, "POST")
 
 
@@ -142,7 +142,7 @@ def test_a_project_opens_writes(served: Served) -> None:
     with serving(project, served.world.stores, served.world.folder) as server:
         server.wait_until_ready()
         assert httpx.post(f"{server.url}/write-to-online-store", json=body, timeout=30).status_code == 200
-        assert httpx.post(f"{server.url}/materialize", json={}).status_code == 403
+        assert httpx.post(f"{server.url}/materialize", json={}, timeout=PATIENCE).status_code == 403
         asked = {"features": ["commodity_prices:price"], "entities": {"commodity": ["lead"]}}
         answer = httpx.post(f"{server.url}/get-online-features", json=asked, timeout=30).json()
         assert answer["results"][1]["values"] == [5.0]
@@ -175,7 +175,7 @@ def test_the_server_ends_with_its_parent_however_that_ends(served: Served) -> No
     family = psutil.Process(served.orphan.pid).children(recursive=True)
     assert family
     served.orphan.kill()
-    _, alive = psutil.wait_procs(family, timeout=15)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
 
 
@@ -188,7 +188,7 @@ def test_what_is_registered_before_the_wait_is_served_from_the_first_answer_on(s
         world.apply(a_feature_view("registered-late"))
         server.wait_until_ready()
         request = {"features": ["registered_late:price"], "entities": {"commodity": ["gold"]}}
-        assert httpx.post(f"{server.url}/get-online-features", json=request).status_code == 200
+        assert httpx.post(f"{server.url}/get-online-features", json=request, timeout=PATIENCE).status_code == 200
 
 
 def wait_until_idle(process: psutil.Process) -> None:

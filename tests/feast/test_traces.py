@@ -26,6 +26,7 @@ from featureplane.serving.http.elsewhere import FeastApp
 from featureplane.serving.meter import Meter
 from featureplane.serving.reading.store import Away
 from featureplane.settings import Settings
+from patience import PATIENCE
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -96,9 +97,12 @@ def ask_once(filled: tuple[World, Any], **headers: str) -> None:
     body = {"features": ["commodity_prices:price"], "entities": {"commodity": ["gold", "tin"]}}
     with serving(project, world.stores, world.folder) as server:
         server.wait_until_ready()
-        assert httpx.post(f"{server.url}/get-online-features", json=body, headers=headers).is_success
-        assert httpx.post(f"{server.url}/get-online-features", json={}, headers=headers).status_code == 422
-        assert httpx.get(f"{server.url}/status", headers=headers).is_success
+        assert httpx.post(f"{server.url}/get-online-features", json=body, headers=headers, timeout=PATIENCE).is_success
+        assert (
+            httpx.post(f"{server.url}/get-online-features", json={}, headers=headers, timeout=PATIENCE).status_code
+            == 422
+        )
+        assert httpx.get(f"{server.url}/status", headers=headers, timeout=PATIENCE).is_success
 
 
 def test_a_request_is_a_span_in_its_callers_trace_and_the_read_one_in_it(filled, collector):
@@ -162,10 +166,10 @@ def test_a_collector_that_is_gone_holds_nothing_up(filled, monkeypatch):
     world, project = filled
     with serving(project, world.stores, world.folder) as server:
         server.wait_until_ready()
-        assert httpx.get(f"{server.url}/status").is_success
+        assert httpx.get(f"{server.url}/status", timeout=PATIENCE).is_success
         stopped = time.monotonic()
     # Well before the server is killed for not having ended.
-    assert time.monotonic() - stopped < 8
+    assert time.monotonic() - stopped < 14
 
 
 def test_nothing_of_it_is_loaded_where_it_is_not_asked_for():

@@ -20,6 +20,7 @@ from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.registry import catalogue, protos
 from featureplane.registry.database import begin
 from featureplane.serving.app import serving
+from patience import PATIENCE
 
 PLANTED = "commodity_prices"
 
@@ -233,7 +234,7 @@ assert feast.FeatureStore and feast.__file__
 from feast.protos.feast.core.FeatureView_pb2 import FeatureView
 assert FeatureView is featureplane.registry.protos.FeatureView
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE)
 
 
 def test_planted_code_is_not_served_and_other_views_are(world: World, mark: Path, tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ def test_planted_code_is_not_served_and_other_views_are(world: World, mark: Path
 
         def ask(feature: str) -> httpx.Response:
             request = {"features": [feature], "entities": {"commodity": ["gold"]}}
-            return httpx.post(f"{server.url}/get-online-features", json=request, timeout=30.0)
+            return httpx.post(f"{server.url}/get-online-features", json=request, timeout=PATIENCE)
 
         planted, harmless = ask(f"{PLANTED}:x"), ask("harmless")
     assert (planted.status_code, harmless.status_code, mark.exists()) == (501, 200, False), planted.text

@@ -32,6 +32,8 @@ _IMPORTS = (
 )
 _LONGEST_REQUEST = 1 << 17
 _STATUS = 3
+# As other tests have it, whose modules are not on the path of a script.
+_PATIENCE = 180.0
 _ABOVE = 1000
 
 
@@ -80,7 +82,7 @@ class Zygote:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait(60)
+        self._process.wait(_PATIENCE)
 
     def popen(
         self, args: Sequence[str], env: Mapping[str, str], stdin: int, stdout: int, stderr: Any, **_: Any
@@ -107,7 +109,7 @@ class Zygote:
         with Path(os.devnull).open() as nothing, os.fdopen(os.memfd_create("out"), "w+") as out:
             request = {"module": "feast", "argv": ["feast", *args], "env": dict(env), "cwd": str(folder)}
             process = self._fork(request, nothing.fileno(), out.fileno(), out, None, None)
-            code = process.wait(60)
+            code = process.wait(_PATIENCE)
             out.seek(0)
             return subprocess.CompletedProcess(request["argv"], code, out.read())
 

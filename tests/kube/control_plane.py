@@ -22,7 +22,7 @@ from kube import build, credentials, flags
 from kube.server import Port, Server, ServerError
 
 CONTEXT = credentials.CONTEXT
-_START_SECONDS = 60.0  # on a machine that does something else as well; alone it takes 3 s
+_START_SECONDS = 180.0  # on a machine that does something else as well; alone it takes 3 s
 _TICK = 0.02
 _SERVICE_ACCOUNT = "/api/v1/namespaces/default/serviceaccounts/default"
 
@@ -113,7 +113,7 @@ class ControlPlane:
     def _status(self, path: str) -> int | None:
         """The API server's answer to the administrator, None when there is none."""
         trusted = ssl.create_default_context(cafile=self._credentials.certificate)
-        connection = http.client.HTTPSConnection("127.0.0.1", self._ports[1].number, timeout=5.0, context=trusted)
+        connection = http.client.HTTPSConnection("127.0.0.1", self._ports[1].number, timeout=15.0, context=trusted)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {self._credentials.admin_token}"})
             return connection.getresponse().status

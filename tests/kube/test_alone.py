@@ -5,12 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from kube import alone
+from patience import PATIENCE, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces of network and mounts are root's to make"),
@@ -24,16 +24,13 @@ def start(folder, *command):
 
 def first_process(path) -> str:
     """Written when it runs already."""
-    deadline = time.monotonic() + 10
-    while not (path.exists() and path.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return path.read_text().strip()
+    return until(lambda: path.exists() and path.read_text().strip())
 
 
 def test_what_is_made_in_there_is_nobody_elses(tmp_path):
     command = "ip link add inside type bridge && mount -t tmpfs none /mnt && touch /mnt/inside && exit 7"
     with start(tmp_path / "node", "sh", "-c", command) as process:
-        assert process.wait(30) == 7
+        assert process.wait(PATIENCE) == 7
     assert "inside" not in subprocess.run(["ip", "link"], capture_output=True, text=True, check=True).stdout
     assert not Path("/mnt/inside").exists()
 
@@ -46,11 +43,8 @@ def test_nobody_outlives_it(tmp_path, number):
         assert process.stdout.readline() == "ready\n"
         inside = Path("/proc", first_process(tmp_path / "node" / "pid"))
         process.send_signal(number)
-        process.wait(30)
-    deadline = time.monotonic() + 10
-    while inside.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not inside.exists()
+        process.wait(PATIENCE)
+    until(lambda: not inside.exists())
     assert "1234.5" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from kube import build
 from kube.toolchain import BuildError
+from patience import PATIENCE
 
 FAKE_GO = """\
 #!/bin/sh
@@ -40,7 +41,7 @@ def builds(tmp_path, monkeypatch) -> Path:
 def test_two_at_once_build_one(builds):
     command = [sys.executable, build.__file__]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=30) for process in processes]
+    outputs = [process.communicate(timeout=PATIENCE) for process in processes]
     assert {stdout for stdout, _ in outputs} == {f"{build.program_path()}\n"}
     assert builds.read_text() == "built\n"
 

@@ -3,10 +3,8 @@
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,17 +16,9 @@ from kube import control_plane as script
 from kube import keeper
 from kube.control_plane import CONTEXT, ControlPlane
 from kube.server import ServerError
+from patience import PATIENCE, until
 
 CRDS = sorted((Path(__file__).resolve().parents[2] / "crds").glob("*.yaml"))
-
-
-def until(true: Callable[[], Any], seconds: float = 90.0) -> Any:
-    """Long enough for a controller that lost its API server: it waits up to half a minute between two attempts."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +127,7 @@ def test_a_server_ends_with_its_keeper():
         (server,) = until(lambda: psutil.Process(process.pid).children())
         until(lambda: server.name() == "sleep")
         process.send_signal(signal.SIGKILL)
-        server.wait(5)
+        server.wait(PATIENCE)
 
 
 def servers_in(folder: Path) -> list[psutil.Process]:

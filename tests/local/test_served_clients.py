@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import select
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from data.writing.redis_processes import RedisProcess
 from fast_server import FEATURES, VIEW, FastServer, asking, fast_server, fill, values_of
 from featureplane.serving.http import connection, patience
 from featureplane.serving.http.app import MOST_BYTES
+from patience import PATIENCE, until
 
 # Wide rows, so that some thousand of them are a lot.
 WIDE = tuple(f"f{number}" for number in range(50))
@@ -40,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastServer]:
 
 @contextmanager
 def connected(server: FastServer) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as made:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as made:
         yield made
 
 
@@ -91,15 +93,11 @@ def assert_refused(answer: httpx.Response | Answer, *statuses: int) -> dict[str,
     return dict(said)
 
 
-def is_closed(made: socket.socket, within: float) -> bool:
-    made.settimeout(within)
-    try:
+def is_closed(made: socket.socket) -> bool:
+    """By the server; raises TimeoutError where it goes on for as long as the test waits."""
+    with suppress(ConnectionResetError):
         while made.recv(65536):
             pass
-    except TimeoutError:
-        return False
-    except ConnectionResetError:
-        pass
     return True
 
 
@@ -147,7 +145,7 @@ def test_who_asks_for_leave_gets_it_or_is_told_at_once(server: FastServer) -> No
         answer = Answer(made)
         assert_refused(answer, 413)
         assert answer.headers["connection"] == "close"
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 def test_what_is_too_much_for_one_request_is_refused(server: FastServer) -> None:
@@ -164,16 +162,15 @@ def test_bodies_that_never_end_are_bounded_together(server: FastServer, monkeypa
         slow = [stack.enter_context(connected(server)) for _ in range(6)]
         for made in slow:
             made.sendall(head(length=MOST_BYTES) + half)
-        refused = 0
-        for made in slow:
-            made.settimeout(0.5)
-            try:
-                refused += assert_refused(Answer(made), 503) != {}
-            except TimeoutError:
-                continue
-        assert refused >= 2
+        until(lambda: len(answered(slow)) >= 2)
+        for made in answered(slow):
+            assert_refused(Answer(made), 503)
         assert server.ask(1).status_code == 200
     server.ask_until(200)
+
+
+def answered(some: list[socket.socket]) -> list[socket.socket]:
+    return select.select(some, [], [], 0)[0]
 
 
 def test_a_client_that_goes_away_in_the_middle_is_not_answered(
@@ -209,7 +206,7 @@ def test_what_follows_an_answer_is_never_taken_for_the_body_that_it_did_not_wait
             assert json.loads(answer.body)["results"][1]["values"] == [7]
         else:
             assert first.headers["connection"] == "close"
-            assert is_closed(made, 4)
+            assert is_closed(made)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["whole", "in two"])
@@ -236,7 +233,7 @@ def test_who_asks_for_leave_while_nobody_reads_is_refused_for_good(
         answer = Answer(made)
         assert_refused(answer, 503)
         assert answer.headers["connection"] == "close"
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 # --- what is in a body
@@ -342,7 +339,7 @@ def test_what_is_no_http_is_refused(server: FastServer, garbage: bytes) -> None:
     with connected(server) as made:
         made.sendall(garbage)
         assert_refused(Answer(made), 400)
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 def test_two_lengths_of_one_body_are_refused(server: FastServer) -> None:
@@ -383,7 +380,7 @@ def test_what_is_wrong_is_no_answer_to_the_requests_ahead_of_it(server: FastServ
             left = answer.rest
         assert answer.headers["connection"] == "close"
         assert not left
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 class _Ahead(socket.socket):
@@ -405,7 +402,7 @@ def test_who_has_said_all_he_wants_to_is_answered(server: FastServer) -> None:
         made.shutdown(socket.SHUT_WR)
         answer = Answer(made)
         assert answer.status == 200
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 def test_a_request_to_speak_another_protocol_is_answered_in_this_one(server: FastServer) -> None:
@@ -448,7 +445,7 @@ def test_a_connection_ends_as_its_client_wishes_also_beside_another_wish(server:
     with connected(server) as made:
         made.sendall(whole(1, headers=("connection: close, Upgrade", "upgrade: h2c")))
         assert Answer(made).status == 200
-        assert is_closed(made, 2)
+        assert is_closed(made)
 
 
 @pytest.fixture
@@ -478,7 +475,7 @@ def test_a_request_that_does_not_come_whole_ends_its_connection(server: FastServ
         if begun == whole(1) + b"\r\n":
             made.sendall(b"\r\n")
         assert_refused(Answer(made), 408)
-        assert is_closed(made, 1)
+        assert is_closed(made)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -486,13 +483,13 @@ def test_a_byte_now_and_then_is_not_enough(server: FastServer) -> None:
     with connected(server) as made:
         begun = time.monotonic()
         made.settimeout(0.2)
-        for byte in head("GET", "/health", "x-more: " + "x" * 100):
+        for byte in head("GET", "/health", "x-more: " + "x" * 400):
             try:
                 made.sendall(bytes((byte,)))
                 assert_refused(Answer(made), 408)
                 break
             except TimeoutError:
-                assert time.monotonic() - begun < 5
+                assert time.monotonic() - begun < 60
         else:
             pytest.fail("the request came to its end")
 
@@ -502,7 +499,7 @@ def test_the_rest_of_a_refused_body_is_not_waited_for(server: FastServer) -> Non
     with connected(server) as made:
         made.sendall(head(length=HUNDRED_MB))
         assert_refused(Answer(made), 413)
-        assert is_closed(made, 4)
+        assert is_closed(made)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -512,14 +509,9 @@ def test_an_answer_that_nobody_reads_ends_its_connection(server: FastServer) -> 
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         made.connect(("127.0.0.1", server.port))
         made.sendall((head(length=len(body)) + body) * 6)
-        until = time.monotonic() + 10
-        while not server.server.server_state.unread:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        while server.server.server_state.unread:
-            assert time.monotonic() < until
-            assert server.ask(1).status_code == 200
-            time.sleep(0.05)
+        state = server.server.server_state
+        until(lambda: state.unread)
+        until(lambda: server.ask(1).status_code == 200 and not state.unread)
 
 
 def test_answers_that_nobody_reads_are_bounded_together(server: FastServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,7 +537,7 @@ def test_slow_clients_keep_nobody_waiting(server: FastServer) -> None:
             begun = time.monotonic()
             assert server.ask(1).status_code == 200
             seconds.append(time.monotonic() - begun)
-        assert sorted(seconds)[45] < 0.1
+        assert sorted(seconds)[45] < 1.0
 
 
 def test_a_thousand_connections_are_answered_at_once(server: FastServer) -> None:
@@ -578,7 +570,7 @@ def test_small_requests_come_in_between_the_pieces_of_large_ones(server: FastSer
     body = asking(*range(3_000), features=["wide"])
 
     def ask_for_much() -> None:
-        with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client:
             while not stop.is_set():
                 statuses.append(client.post("/get-online-features", json=body).status_code)
                 begun.set()
@@ -586,7 +578,7 @@ def test_small_requests_come_in_between_the_pieces_of_large_ones(server: FastSer
     threads = [threading.Thread(target=ask_for_much) for _ in range(2)]
     for thread in threads:
         thread.start()
-    begun.wait(30)
+    begun.wait(PATIENCE)
     try:
         found = [server.ask(number % 100) for number in range(20)]
     finally:
@@ -694,8 +686,8 @@ def test_requests_ahead_of_their_answers_are_bounded_for_all_together(
             answer = Answer(_Ahead(left, one))
             left, answered = answer.rest, answered + 1
         other.sendall(whole(1) * 100)
-        assert is_closed(other, 2)
+        assert is_closed(other)
         one.sendall(whole(1) * 3 + WRONG[1])
-        assert is_closed(one, 2)
+        assert is_closed(one)
     assert server.ask(1).status_code == 200
     assert state.ahead == 0

@@ -11,6 +11,7 @@ from data.writing.redis_processes import HOST, RedisProcess
 from featureplane.serving.reading.store import open_store
 from featureplane.serving.store_size import follow_size
 from featureplane.settings import RedisAddress
+from patience import PATIENCE
 
 LIMIT = 100 << 20
 
@@ -51,9 +52,9 @@ def told(address: RedisAddress, seconds: float = 1.0) -> list[tuple[int, int]]:
 
 def test_it_is_what_redis_uses_and_may_use(redis: RedisProcess) -> None:
     with redis.client() as client:
-        ((before, limit),) = told(redis.address, 10)
+        ((before, limit),) = told(redis.address, PATIENCE)
         client.setrange("large", 10 << 20, b"x")
-        ((after, _),) = told(redis.address, 10)
+        ((after, _),) = told(redis.address, PATIENCE)
         client.delete("large")
     assert limit == LIMIT
     assert 10 << 20 <= after - before < 14 << 20
@@ -71,7 +72,7 @@ def test_a_server_that_is_away_is_asked_again(redis: RedisProcess, monkeypatch: 
     starting = threading.Timer(0.5, real.start)
     starting.start()
     try:
-        ((used, limit),) = told(real.address, 10)
+        ((used, limit),) = told(real.address, PATIENCE)
         assert used
         assert limit == 0
     finally:

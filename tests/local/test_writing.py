@@ -375,6 +375,6 @@ def answering(answer: bytes) -> Iterator[RedisAddress]:
     ],
 )
 def test_answers_that_are_none(answer, error, told):
-    limits = Limits(patience=0.3, timeout=0.3)
+    limits = Limits(patience=0.3, timeout=5)
     with answering(answer) as address, pytest.raises(error, match=told):
         write(address, batch("x", rows_of(1)), limits=limits)

@@ -121,7 +121,7 @@ def grpc_stubs(store, wanted):
             if not hasattr(stub, "GetOnlineFeatures"):
                 found[type(stub).__name__] = None
                 continue
-            answer = stub.GetOnlineFeatures(request, timeout=20)
+            answer = stub.GetOnlineFeatures(request, timeout=120)
             found[type(stub).__name__] = {
                 name: [[plain(value) for value in result.values], list(result.statuses)]  # noqa: PD011 - no frame
                 for name, result in zip(answer.metadata.feature_names.val, answer.results, strict=True)

@@ -23,6 +23,7 @@ from featureplane.registry.state import Registered
 from featureplane.registry.writer import Writer
 from featureplane.serving.app import serving
 from featureplane.settings import Stores
+from patience import PATIENCE
 
 WIDE = [f"f{number}" for number in range(50)]
 DRIVER = an_entity("driver", joinKey="driver_id", type="Int64")
@@ -80,7 +81,7 @@ def some_body(chance: random.Random) -> bytes:
 
 
 def ask(port: int, bodies: Iterator[bytes]) -> list[int]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     statuses = []
     for number, body in enumerate(bodies):
         connection.request("POST", "/get-online-features", body)
@@ -121,7 +122,7 @@ def test_a_thousand_connections_cost_little(served):
     connections = []
     try:
         for _ in range(1_000):
-            connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
             connection.request("GET", "/health")
             assert connection.getresponse().read() == b""
             connections.append(connection)

@@ -22,9 +22,9 @@ from cli.commands import Place, clean_environment
 from data.serving.sdk_venvs import VERSIONS, python_with
 from factories import Object, a_feature, a_feature_view, a_project, a_service, an_entity, to_yaml
 from featureplane.local.stores import embedded_stores
+from patience import PATIENCE
 
 # An environment is installed within the first test of a version.
-pytestmark = pytest.mark.timeout(600)
 CLIENT = Path(__file__).with_name("sdk_client.py")
 # With the remote registry it takes the view for none before it comes to the writing.
 NO_WRITES = "NotImplementedError|FeatureViewNotFoundException"
@@ -114,7 +114,7 @@ def fill(url: str) -> None:
     for view, rows in (("driver_stats", STATS), ("pairs", pairs)):
         df = {**rows, "event_timestamp": [TIME] * len(rows["driver_id"])}
         body = {"feature_view_name": view, "df": df}
-        answer = httpx.post(f"{url}/write-to-online-store", json=body, trust_env=False, timeout=30)
+        answer = httpx.post(f"{url}/write-to-online-store", json=body, trust_env=False, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
 
 
@@ -132,7 +132,7 @@ def asked(version: str, registry: str, served: Served, folder: Path) -> dict[str
     environment = {**clean_environment(), "NO_PROXY": "*", "FEAST_USAGE": "False", "FEAST_TELEMETRY": "False"}
     ran = subprocess.run(
         [python_with(version), CLIENT, folder], env=environment, cwd=folder, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
     return json.loads((folder / "answer.json").read_text())

@@ -9,6 +9,7 @@ from data.writing.redis_processes import HOST, PASSWORD, RedisProcess
 from data.writing.test_sentinel import GROUP, address, ask_for_a_failover, group
 from fast_server import fast_server, fill, values_of
 from featureplane.settings import RedisAddress
+from patience import until
 
 __all__ = ["address", "group"]
 
@@ -20,25 +21,18 @@ def test_after_a_failover_the_new_master_is_read(group, address, how):
         fill(client, DRIVERS)
         client.wait(1, 5000)
     with fast_server(address) as server, load(server) as found:
-        time.sleep(0.5)
-        assert found[200]
+        until(lambda: found[200])
         if how == "failover":
             ask_for_a_failover(sentinel)
         elif how == "crash":
             master.kill()
         else:
             master.process.send_signal(19)
-        until = time.monotonic() + 30
         with replica.client() as client:
-            while client.info("replication")["role"] != "master":
-                assert time.monotonic() < until
-                time.sleep(0.05)
+            until(lambda: client.info("replication")["role"] == "master")
             fill(client, range(1_000, 1_001))
-        took = server.ask_until(200, 1_000, seconds=10)
-        until = time.monotonic() + 10
-        while values_of(server.ask(1_000))[1] != [1_000.0]:
-            assert time.monotonic() < until
-        assert took < 10
+        server.ask_until(200, 1_000)
+        until(lambda: values_of(server.ask(1_000))[1] == [1_000.0])
     assert found["wrong"] == found["slow"] == 0
     assert set(+found) <= {200, 503}
 

@@ -1,9 +1,8 @@
-"""Redis servers of a test's own: on the loopback interface, on a free port, ended by their pid."""
+"""Redis servers of a test's own: on the loopback interface, on a free port that stays theirs, ended by their pid."""
 
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 from redis import Redis, RedisError, ResponseError
 
-from featureplane.local.redis_server import HOST, find_server, free_ports
+from featureplane.local.redis_server import HOST, find_server
 from featureplane.settings import RedisAddress
+from patience import until
+from ports import free_port
 
 PASSWORD = "p@ss, w:rd=/'\"%é"
 
@@ -25,7 +26,7 @@ class RedisProcess:
     """A server in a folder, with these settings of redis.conf."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, port: int = 0, kind: str = "") -> None:
-        self.port = port or next(free_ports())
+        self.port = port or free_port()
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self._kind = kind
@@ -53,18 +54,17 @@ class RedisProcess:
             self.wait()
         return self
 
-    def wait(self, patience: float = 20.0) -> None:
-        until = time.monotonic() + patience
-        while True:
-            try:
-                with self.client() as client:
-                    client.ping()
-            except (RedisError, OSError):
-                if time.monotonic() > until or (self.process and self.process.poll() is not None):
-                    raise RuntimeError((self.folder / "log").read_text()[-2000:]) from None
-                time.sleep(0.02)
-            else:
-                return
+    def wait(self) -> None:
+        until(self._answers, what=self._log, passing=(RedisError, OSError))
+
+    def _answers(self) -> bool:
+        if self.process and self.process.poll() is not None:
+            raise RuntimeError(self._log())
+        with self.client() as client:
+            return bool(client.ping())
+
+    def _log(self) -> str:
+        return (self.folder / "log").read_text()[-2000:]
 
     def client(self, **more: Any) -> Redis:
         return Redis(host=HOST, port=self.port, **{"password": PASSWORD, **more})

@@ -14,7 +14,6 @@ from data.writing.pushes import key_of as pushed_key
 from data.writing.pushes import push
 from data.writing.redis_processes import HOST, PASSWORD, RedisProcess, fields_expire
 from featureplane.errors import ServerReplaced
-from featureplane.local.redis_server import free_ports
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.slots import SLOTS, slots_of
 from featureplane.materialization.writing.writer import open_writer
@@ -22,21 +21,18 @@ from featureplane.online.expiry import Expiry
 from featureplane.online.layout import time_field
 from featureplane.serving.writing.writer import Outcome
 from featureplane.settings import RedisAddress
+from patience import PATIENCE, until
 
 MODES = {"newest": {}, "atomic": {"atomic": True}, "overwrite": {"overwrite": True}}
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-LIMITS = Limits(rows=500, pieces=3, patience=20, timeout=5)
+LIMITS = Limits(rows=500, pieces=3, patience=PATIENCE, timeout=5)
 NODES = 3
 
 
-def free_pair() -> int:
-    """A port whose bus port, 10,000 above, exists: 6.2 takes it from the port alone."""
-    return next(port for port in free_ports() if port < 55_000)
-
-
 def node(folder, name: str) -> RedisProcess:
-    settings = {"cluster-enabled": "yes", "cluster-node-timeout": "2000", "masterauth": f'"{PASSWORD_QUOTED}"'}
-    return RedisProcess(folder / name, settings, port=free_pair()).start()
+    # No node is taken for lost that has no processor for a while.
+    settings = {"cluster-enabled": "yes", "cluster-node-timeout": "15000", "masterauth": f'"{PASSWORD_QUOTED}"'}
+    return RedisProcess(folder / name, settings).start()
 
 
 PASSWORD_QUOTED = "".join(f"\\x{byte:02x}" for byte in PASSWORD.encode())
@@ -49,10 +45,7 @@ def join(nodes: list[RedisProcess]) -> None:
         client.execute_command("CLUSTER MEET", HOST, nodes[0].port)
         slots = range(SLOTS * number // len(nodes), SLOTS * (number + 1) // len(nodes))
         client.execute_command("CLUSTER ADDSLOTS", *slots)
-    until = time.monotonic() + 20
-    while not all(is_ready(client, len(nodes)) for client in clients):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: all(is_ready(client, len(nodes)) for client in clients))
     for client in clients:
         client.close()
 
@@ -123,7 +116,7 @@ def test_keys_expire_in_a_cluster(cluster, address, mode):
     fields = cluster.hgetall(key_of(5))
     assert fields == hash_of("x", now, {"a": 1.0, "b": 5 / 8})
     if not fields_expire(cluster.get_redis_connection(cluster.get_node_from_key(key_of(5)))):
-        assert 3_590_000 < cluster.pttl(key_of(5)) <= 3_600_000
+        assert 3_000_000 < cluster.pttl(key_of(5)) <= 3_600_000
 
 
 @every_mode
@@ -147,10 +140,11 @@ def test_slots_move_while_rows_are_written(cluster, address, nodes, mode):
     thread = threading.Thread(target=reshard)
     with open_writer(address, limits=LIMITS, **mode) as writer:
         thread.start()
-        until = time.monotonic() + 4
+        begun = time.monotonic()
         for round_ in itertools.count(1):
             writer.write(batch("x", rows_of(1000, T0 + round_, float(round_))))
-            if time.monotonic() > until or not thread.is_alive():
+            has_lasted = time.monotonic() - begun > (4 if len(moved) > 5 else PATIENCE)
+            if has_lasted or not thread.is_alive():
                 break
         writer.flush()
         stop.set()

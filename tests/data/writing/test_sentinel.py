@@ -12,8 +12,9 @@ from featureplane.errors import ServerReplaced
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import open_writer
 from featureplane.settings import RedisAddress
+from patience import PATIENCE, until
 
-LIMITS = Limits(rows=500, pieces=3, patience=40, timeout=5)
+LIMITS = Limits(rows=500, pieces=3, patience=PATIENCE, timeout=5)
 QUOTED = '"' + "".join(f"\\x{byte:02x}" for byte in PASSWORD.encode()) + '"'
 GROUP = "features"
 
@@ -32,11 +33,8 @@ def group(tmp_path) -> Iterator[tuple[RedisProcess, RedisProcess, RedisProcess]]
             "sentinel failover-timeout": f"{GROUP} 5000",
         }
         made.append(RedisProcess(tmp_path / "sentinel", watched, kind="--sentinel").start())
-        until = time.monotonic() + 20
         with made[2].client() as sentinel:
-            while sentinel.sentinel_master(GROUP)["num-slaves"] < 1 or not linked(made[1]):
-                assert time.monotonic() < until
-                time.sleep(0.1)
+            until(lambda: sentinel.sentinel_master(GROUP)["num-slaves"] and linked(made[1]))
         yield made[0], made[1], made[2]
     finally:
         for one in reversed(made):
@@ -50,17 +48,19 @@ def linked(replica: RedisProcess) -> bool:
 
 def ask_for_a_failover(sentinel: RedisProcess) -> None:
     """Sentinel looks at a replica every 10 s: until it saw it linked to its master, it refuses to promote it."""
-    until = time.monotonic() + 30
     with sentinel.client() as client:
-        while True:
+
+        def is_promoting() -> bool:
             try:
                 client.execute_command("SENTINEL FAILOVER", GROUP)
             except ResponseError as error:
-                if "NOGOODSLAVE" not in str(error) or time.monotonic() > until:
+                if "NOGOODSLAVE" in str(error):
+                    return False
+                if "INPROG" not in str(error):  # by itself, as it found the master too slow
                     raise
-                time.sleep(0.1)
-            else:
-                return
+            return True
+
+        until(is_promoting)
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_after_a_failover_the_copy_begins_anew_on_the_new_master(group, address,
             master.kill()
         else:
             ask_for_a_failover(sentinel)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             writer.write(batch("x", rows_of(1000)))
             writer.flush()
     with open_writer(address, limits=LIMITS) as writer:

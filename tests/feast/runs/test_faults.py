@@ -18,6 +18,7 @@ from featureplane.materialization.history import FAILED, SUCCEEDED, insert_run
 from featureplane.materialization.run import Materializer, materializer
 from featureplane.materialization.writing.writer import Writer
 from featureplane.settings import child_environment
+from patience import PATIENCE
 
 
 class TestAnEmptiedOrSilentRedis:
@@ -116,7 +117,7 @@ def test_a_run_that_was_killed_is_done_by_the_next(
     (tmp_path / "project.yaml").write_text(__import__("json").dumps(project))
     result = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "project.yaml"), str(after), NOON.isoformat()],
-        env=child_environment(world.stores), check=False, timeout=60,
+        env=child_environment(world.stores), check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert result.returncode == -signal.SIGKILL
     assert world.query("SELECT count(*) FROM featureplane.runs") == [(0,)]

@@ -15,6 +15,7 @@ from featureplane.serving.access import issuer_keys
 from featureplane.serving.access.issuer_keys import IssuerKeys
 from featureplane.serving.access.judge import JudgeAway, Verdict
 from featureplane.serving.access.oidc import Policy, Tokens, roles_of
+from patience import PATIENCE
 from unit.access.issuer import AUDIENCE, an_issuer
 
 SECRET = "a secret that both sides have, and more"
@@ -47,7 +48,7 @@ def judged(issuer, token, act="read", **policy) -> Verdict:
 def test_a_token_of_each_algorithm_is_taken(shared, kid):
     verdict = judged(shared, shared.token(kid))
     assert verdict.is_yes
-    assert verdict.until == pytest.approx(time.time() + 630, abs=5)
+    assert verdict.until == pytest.approx(time.time() + 630, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +208,9 @@ def test_a_key_that_is_taken_away_counts_no_longer_than_it_is_fresh(issuer, monk
         monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
         monkeypatch.setattr(issuer_keys, "BETWEEN_SECONDS", 0.0)
         assert (await judge.judge(token, "read")).is_yes  # and the keys are fetched meanwhile
-        for _ in range(500):
-            if not (await judge.judge(token, "read")).is_yes:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            pytest.fail("the key is used on")
+        async with asyncio.timeout(PATIENCE):
+            while (await judge.judge(token, "read")).is_yes:  # noqa: ASYNC110 - keys come without telling
+                await asyncio.sleep(0.01)
         await judge.close()
 
     asyncio.run(ask())

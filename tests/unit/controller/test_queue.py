@@ -1,6 +1,7 @@
 """When a project is looked at."""
 
 import asyncio
+import selectors
 
 import pytest
 
@@ -28,6 +29,25 @@ def looking(answers=(), takes=0.0):
     return seen, look
 
 
+class NothingTakesTime(selectors.DefaultSelector):
+    """The loop's time goes on by what it waits for, and by nothing else."""
+
+    now = 0.0
+
+    def select(self, timeout=None):
+        found = super().select(0)
+        if not found and timeout:
+            self.now += timeout
+        return found
+
+
+def a_loop():
+    selector = NothingTakesTime()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now
+    return loop
+
+
 def run(scenario, resync=60.0, **options):
     seen, look = looking(**options)
 
@@ -38,7 +58,8 @@ def run(scenario, resync=60.0, **options):
         finally:
             await queue.close()
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=a_loop) as runner:
+        runner.run(main())
     return seen
 
 

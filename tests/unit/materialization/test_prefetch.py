@@ -56,7 +56,7 @@ def test_a_long_step_is_cancelled_when_nobody_wants_it_any_more() -> None:
     began = time.monotonic()
     with prefetched(slow(), cancel=cancelled.set) as items:
         next(items)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert threads() == 0
 
 

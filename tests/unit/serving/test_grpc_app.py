@@ -19,6 +19,7 @@ from featureplane.serving.http.app import MOST_BYTES
 from featureplane.serving.http.body import TooManyBodies
 from featureplane.serving.percent import percent_encoded
 from featureplane.serving.reading.refusals import Refused
+from patience import PATIENCE, until_so
 
 
 async def echo(body: bytes, _: Any) -> bytes:
@@ -54,12 +55,6 @@ def streams_of(app: GrpcApp) -> int:
     return app._streams  # noqa: SLF001 - nobody is told
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not done():  # noqa: ASYNC110 - calls end without telling
-            await asyncio.sleep(0.01)
-
-
 def with_channel(ask: Callable[[Any], Awaitable[None]], **options: Any) -> None:
     async def run() -> None:
         listener = GrpcListener(APP, "127.0.0.1", 0)
@@ -71,7 +66,7 @@ def with_channel(ask: Callable[[Any], Awaitable[None]], **options: Any) -> None:
     asyncio.run(run())
 
 
-def failure(method: str, body: bytes = b"", timeout: float = 10) -> Any:
+def failure(method: str, body: bytes = b"", timeout: float = PATIENCE) -> Any:
     found: list[Any] = []
 
     async def ask(channel: Any) -> None:
@@ -90,14 +85,14 @@ def test_messages_come_back_as_they_went(size: int, compression: Any) -> None:
     body = body[:size]
 
     async def ask(channel: Any) -> None:
-        assert await channel.unary_unary("/s/echo")(body, timeout=10) == body
+        assert await channel.unary_unary("/s/echo")(body, timeout=PATIENCE) == body
 
     with_channel(ask, compression=compression)
 
 
 def test_messages_of_a_stream_are_answered_one_by_one() -> None:
     async def ask(channel: Any) -> None:
-        call = channel.stream_stream("/s/doubled")(timeout=10)
+        call = channel.stream_stream("/s/doubled")(timeout=PATIENCE)
         for each in (b"a", b"", b"c" * 50_000):
             await call.write(each)
             assert await call.read() == each * 2
@@ -228,17 +223,17 @@ def test_streams_leave_places_for_other_calls(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(grpc.aio.AioRpcError, match="as many streams as it takes") as error:
             await channel.unary_stream(WATCH)(b"").read()
         assert error.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await channel.unary_unary("/s/echo")(b"x", timeout=10) == b"x"
+        assert await channel.unary_unary("/s/echo")(b"x", timeout=PATIENCE) == b"x"
         for each in watched:
             each.cancel()
-        await until(lambda: streams_of(APP) == 0)
+        await until_so(lambda: streams_of(APP) == 0)
 
     with_channel(ask)
 
 
 def test_who_watches_says_one_thing() -> None:
     async def ask(channel: Any) -> None:
-        call = channel.stream_stream(WATCH)(timeout=10)
+        call = channel.stream_stream(WATCH)(timeout=PATIENCE)
         for _ in range(2):
             await call.write(b"")
         assert await call.read() == b"\x08\x01"

@@ -11,6 +11,7 @@ from fast_server import Nothing
 from featureplane.registry.protos import ServingService
 from featureplane.serving.grpc_api import server
 from featureplane.serving.grpc_api.server import GrpcListener, grpc_app
+from patience import PATIENCE, until_so
 
 INFO = f"/{server.SERVICE}/GetFeastServingInfo"
 READ = f"/{server.SERVICE}/GetOnlineFeatures"
@@ -49,16 +50,10 @@ def serving(ask: Callable[[Served], Awaitable[None]]) -> None:
         listener = GrpcListener(grpc_app(reader, elsewhere, Nothing()), "127.0.0.1", 0)
         served = Served(await listener.start())
         await ask(served)
-        await until(lambda: Reading.now == 0)
+        await until_so(lambda: Reading.now == 0)
         await listener.stop()
 
     asyncio.run(run())
-
-
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not done():  # noqa: ASYNC110 - calls end without telling
-            await asyncio.sleep(0.01)
 
 
 def read(channel: grpc.aio.Channel, **options: Any) -> Any:
@@ -69,17 +64,17 @@ def read(channel: grpc.aio.Channel, **options: Any) -> Any:
 
 
 async def info(channel: grpc.aio.Channel, **options: Any) -> Any:
-    return await channel.unary_unary(INFO)(b"", timeout=10, **options)
+    return await channel.unary_unary(INFO)(b"", timeout=PATIENCE, **options)
 
 
 def test_a_read_ends_when_its_client_cancels_it() -> None:
     async def ask(served: Served) -> None:
         async with served.channel() as channel:
             calls = [read(channel) for _ in range(5)]
-            await until(lambda: Reading.now == 5)
+            await until_so(lambda: Reading.now == 5)
             for call in calls[1:]:
                 call.cancel()
-            await until(lambda: Reading.now == 1)
+            await until_so(lambda: Reading.now == 1)
             assert not calls[0].done()
 
     serving(ask)
@@ -90,9 +85,9 @@ def test_a_read_ends_when_its_client_has_gone() -> None:
         async with served.channel() as gone, served.channel() as other:
             read(gone)
             kept = read(other)
-            await until(lambda: Reading.now == 2)
+            await until_so(lambda: Reading.now == 2)
             await gone.close()
-            await until(lambda: Reading.now == 1)
+            await until_so(lambda: Reading.now == 1)
             assert not kept.done()
 
     serving(ask)
@@ -102,10 +97,10 @@ def test_a_connection_has_a_number_of_calls_and_the_next_ones_wait() -> None:
     async def ask(served: Served) -> None:
         async with served.channel() as channel, served.channel() as other:
             calls = [read(channel) for _ in range(300)]
-            await until(lambda: Reading.begun == 256)
+            await until_so(lambda: Reading.begun == 256)
             assert await info(other)
             calls[0].cancel()
-            await until(lambda: Reading.begun == 257)
+            await until_so(lambda: Reading.begun == 257)
 
     serving(ask)
 
@@ -116,12 +111,12 @@ def test_more_calls_than_a_worker_takes_are_refused(monkeypatch: pytest.MonkeyPa
     async def ask(served: Served) -> None:
         async with served.channel() as channel, served.channel() as other:
             calls = [read(channel) for _ in range(20)]
-            await until(lambda: Reading.now == 20)
+            await until_so(lambda: Reading.now == 20)
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await info(other)
             assert error.value.code() == grpc.StatusCode.UNAVAILABLE
             calls[0].cancel()
-            await until(lambda: Reading.now == 19)
+            await until_so(lambda: Reading.now == 19)
             assert await info(other)
 
     serving(ask)
