@@ -164,7 +164,7 @@ def test_a_client_that_left_with_requests_behind_one_another_is_no_trouble(
             client.execute_command("CLIENT", "PAUSE", "300", "ALL")
         with connected(server) as made:
             made.sendall(whole(1) + whole(2) + whole(3))
-            assert is_closed(made, 1)
+            assert is_closed(made)
         assert server.ask(2).status_code == 200
         assert server.lane.in_progress == 0
     # Neither a fatal error of the link to Redis, nor an exception of the application.
