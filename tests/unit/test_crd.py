@@ -612,7 +612,7 @@ def test_columns_show_fields_that_exist(resource):
     ("kind", "shown"),
     [
         ("FeatureView", ["Ready", "Schedule", "Last Run", "Staleness", "Reason", "Deprecated"]),
-        ("FeastProject", ["Project", "Ready", "Views", "Endpoint", "Age"]),
+        ("FeastProject", ["Project", "Ready", "Reason", "Views", "Endpoint", "Age", "Message"]),
         ("FeatureService", ["Ready", "Views", "Features", "Reason", "Deprecated", "Age"]),
     ],
 )

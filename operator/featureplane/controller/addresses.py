@@ -4,13 +4,22 @@ import hashlib
 import ipaddress
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from featureplane.controller.cluster import Cluster, Secret
 from featureplane.errors import FeatureplaneError, InputError
-from featureplane.manifests.secret_keys import CA, postgres_keys, postgres_problem, postgres_ssl_mode, redis_keys
+from featureplane.manifests.secret_keys import (
+    CA,
+    POSTGRES_STANDARD,
+    REDIS_STANDARD,
+    postgres_keys,
+    postgres_problem,
+    postgres_ssl_mode,
+    redis_keys,
+    redis_problem,
+)
 from featureplane.model.feast_project import FeastProject
 from featureplane.settings import PostgresAddress, RedisAddress, Stores
 
@@ -55,7 +64,7 @@ def stores_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_n
 def postgres_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str) -> PostgresAddress:
     """The registry's address alone. Raises SecretTrouble."""
     spec, namespace = project.spec, project.metadata.namespace
-    registry = _needed(spec.registry.postgresql.secret_ref.name, namespace, secrets)
+    registry = _needed(spec.registry.postgresql.secret_ref.name, namespace, secrets, POSTGRES_STANDARD)
     if problem := postgres_problem(spec.registry.postgresql.secret_ref.name, registry.values):
         raise SecretTrouble("SecretIncomplete", problem)
     values = {variable: registry.values[key] for variable, key in postgres_keys(registry.values).items()}
@@ -66,6 +75,17 @@ def postgres_of(project: FeastProject, secrets: Mapping[str, Secret | None], own
     if mode := postgres_ssl_mode(registry.values):
         keywords["sslmode"] = mode
     return PostgresAddress(keywords)
+
+
+def redis_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str) -> RedisAddress:
+    """The online store's address alone. Raises SecretTrouble."""
+    name, namespace = project.spec.online_store.redis.secret_ref.name, project.metadata.namespace
+    secret = _needed(name, namespace, secrets, REDIS_STANDARD)
+    if problem := redis_problem(name, secret.values):
+        raise SecretTrouble("SecretIncomplete", problem)
+    address = _redis(project, secrets)
+    authority = _file(secret.values[CA]) if CA in secret.values else address.ca_file
+    return replace(address, host=_seen_from(own_namespace, namespace, address.host), ca_file=authority)
 
 
 def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> RedisAddress:
@@ -85,12 +105,13 @@ def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> Redis
     return replace(address, mode=online.mode, tls=online.tls, sentinel_master=online.sentinel_master)
 
 
-def _needed(name: str, namespace: str, secrets: Mapping[str, Secret | None]) -> Secret:
+def _needed(name: str, namespace: str, secrets: Mapping[str, Secret | None], standard: Collection[str]) -> Secret:
     secret = secrets.get(name)
     if secret is None:
         raise SecretTrouble(
             "SecretNotFound",
-            f"there is no Secret {name!r} in {namespace!r}; create it with host, port, dbname, user and password",
+            f"there is no Secret {name!r} in {namespace!r}; create it with the keys {', '.join(standard)}, "
+            "as far as needed",
         )
     return secret
 

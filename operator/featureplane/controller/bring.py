@@ -75,7 +75,7 @@ async def bring(
         logger.warning("%s", error)
         metrics.ERRORS.labels(metrics.metrics_label(seen.key), type(error).__name__).inc()
         passes = not isinstance(error, _STAYS)
-        return verdict, Registry(wanted, dict(digests), dict(owners), trouble=_trouble(error), passes=passes)
+        return verdict, Registry(wanted, dict(digests), dict(owners), trouble=_trouble(error, project), passes=passes)
     _measure(seen, looked)
     if looked.has_unfolded:
         await register.fold()
@@ -140,11 +140,13 @@ async def _claim_of(world: World, item: Item) -> Claim | None:
     return world.claims.get(item.project)
 
 
-def _trouble(error: FeatureplaneError) -> tuple[str, str]:
+def _trouble(error: FeatureplaneError, project: FeastProject) -> tuple[str, str]:
     if isinstance(error, SecretTrouble):
         return error.reason, str(error)
-    reason = "RegistryUnavailable" if isinstance(error, StoreUnavailable) else type(error).__name__
-    return reason, str(error)
+    if isinstance(error, StoreUnavailable):
+        secret = project.spec.registry.postgresql.secret_ref.name
+        return "RegistryUnavailable", f"{error}; the Secret {secret!r} says where it is and who asks"
+    return type(error).__name__, str(error)
 
 
 def _declarers(verdict: Verdict, refused: Mapping[Key, Sequence[str]]) -> dict[ObjectKey, list[str]]:

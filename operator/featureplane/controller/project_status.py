@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from featureplane import names
-from featureplane.controller.conditions import Condition, time, under_way, written
+from featureplane.controller.conditions import LONGEST_MESSAGE, Condition, time, under_way, written
 from featureplane.controller.inventory import Item, is_stuck
 from featureplane.errors import Problem
 from featureplane.model.feast_project import FeastProject
@@ -23,6 +23,7 @@ class ProjectFacts:
     services: int = 0
     registry_trouble: tuple[str, str] | None = None
     children_trouble: tuple[str, str] | None = None
+    online_trouble: tuple[str, str] | None = None
     last_write: float | None = None
     server: Mapping[str, Any] | None = None
     held: tuple[str, str] | None = None
@@ -39,10 +40,11 @@ def project_status(item: Item, facts: ProjectFacts, now: datetime) -> tuple[dict
         "views": _counts(facts.views),
         "services": facts.services,
         "endpoint": _endpoint(item),
-        # Of a project that is wrong the registry is not asked.
+        # Of a project that is wrong neither store is asked.
         "registry": previous.get("registry")
         if facts.problems
         else _registry(item, facts, previous.get("registry") or {}),
+        "onlineStore": previous.get("onlineStore") if facts.problems else _online_store(facts),
         "server": server,
     }
     return {key: value for key, value in status.items() if value not in (None, {})}, conditions
@@ -59,7 +61,7 @@ def _project_conditions(item: Item, facts: ProjectFacts, server: Mapping[str, An
             else Condition("Stalled", "True", facts.problems[0].reason, words),
         ]
     valid = Condition("Valid", "True", "Valid")
-    trouble = facts.registry_trouble or facts.children_trouble
+    trouble = facts.registry_trouble or facts.children_trouble or facts.online_trouble
     if not trouble and server.get("state") != "Ready":
         trouble = (str(server.get("state")), str(server.get("message")))
     ready = Condition("Ready", "False", *trouble) if trouble else Condition("Ready", "True", "Ready")
@@ -80,11 +82,16 @@ def _registry(item: Item, facts: ProjectFacts, previous: Mapping[str, Any]) -> d
     written_at = time(datetime.fromtimestamp(facts.last_write, UTC)) if facts.last_write else None
     status = {
         "state": state,
-        "message": message[:1024],
+        "message": message[:LONGEST_MESSAGE],
         "project": item.feast_name if item.model else None,
         "lastWriteTime": written_at or previous.get("lastWriteTime"),
     }
     return {key: value for key, value in status.items() if value}
+
+
+def _online_store(facts: ProjectFacts) -> dict[str, Any]:
+    state, message = facts.online_trouble or ("Ready", "")
+    return {"state": state, "message": message[:LONGEST_MESSAGE]} if message else {"state": state}
 
 
 def _server(item: Item, facts: ProjectFacts) -> dict[str, Any]:

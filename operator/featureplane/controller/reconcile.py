@@ -19,6 +19,7 @@ from featureplane.controller.deletion import Fate
 from featureplane.controller.inventory import ASKED, Item, ObjectKey, ProjectKey
 from featureplane.controller.jobs import start_jobs
 from featureplane.controller.judge import Verdict, judge
+from featureplane.controller.online_store import trouble_with
 from featureplane.controller.queue import Again
 from featureplane.controller.seen import Seen, gather
 from featureplane.controller.world import World
@@ -43,7 +44,10 @@ async def reconcile(world: World, key: ProjectKey, reasons: frozenset[str]) -> A
     fates = decide(world, seen)
     verdict = await asyncio.to_thread(judge_staying, seen, project, fates)
     verdict, errors = await release.hold(world, seen, verdict)
-    verdict, registry = await bring(world, seen, verdict, fates, secrets, look=not reasons or ASKED in reasons)
+    (verdict, registry), world.online[key] = await asyncio.gather(
+        bring(world, seen, verdict, fates, secrets, look=not reasons or ASKED in reasons),
+        trouble_with(project, secrets, world.settings.namespace),
+    )
     fates = settle(world, seen, fates, registry)
     refused = None
     if _may_have_children(seen, registry):

@@ -49,7 +49,7 @@ async def _run(settings: OperatorSettings) -> None:
                 tasks.create_task(_open(world, queue, ready), name="opening"),
                 tasks.create_task(world.events.run(), name="events"),
                 tasks.create_task(watchdog.compare_for_ever(world, probes), name="comparing"),
-                tasks.create_task(watchdog.poll_secrets(world), name="secrets"),
+                tasks.create_task(watchdog.poll_stores(world), name="stores"),
                 tasks.create_task(watchdog.rest_writers(world), name="resting"),
             ]
             await watchdog.until_served(world)

@@ -191,6 +191,7 @@ def _project(
         len(told.seen.services),
         told.registry.trouble,
         ("ChildrenRefused", str(trouble)) if trouble else None,
+        world.online.get(told.seen.key),
         register.last_write if register else None,
         deployment.status if deployment else None,
         _held(told, item),

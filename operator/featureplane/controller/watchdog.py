@@ -1,4 +1,5 @@
-"""Looking after what events do not tell: whether a watch has gone silent, whether a Secret changed, writers at rest.
+"""Looking after what events do not tell: whether a watch has gone silent, a Secret changed or a Redis went, writers at
+rest.
 
 kopf lists again after a 410 without telling what is gone since, and a watch can hang without an error. So what the API
 server has is compared with what is known, by resource version, and what differs is read.
@@ -14,6 +15,7 @@ from featureplane.controller.children import RESOURCES
 from featureplane.controller.cluster import DECLARED, Resource
 from featureplane.controller.health import Health
 from featureplane.controller.inventory import DELETED, ObjectKey
+from featureplane.controller.online_store import trouble_with
 from featureplane.controller.world import World
 from featureplane.errors import ClusterError
 from featureplane.model.feast_project import FeastProject
@@ -120,8 +122,8 @@ async def _compare(
     return missed
 
 
-async def poll_secrets(world: World) -> None:
-    """Look at a project again when a Secret it names is another one than the last look saw."""
+async def poll_stores(world: World) -> None:
+    """Look at a project again when a Secret it names, or how its Redis answers, is other than the last look saw."""
     while True:
         await asyncio.sleep(world.settings.secrets_poll)
         for item in world.inventory.projects():
@@ -134,6 +136,8 @@ async def poll_secrets(world: World) -> None:
                 continue
             if versions_of(found) != world.secret_versions.get(item.project):
                 world.inventory.on_change(item.project, "Secret changed")
+            elif await trouble_with(item.model, found, world.settings.namespace) != world.online.get(item.project):
+                world.inventory.on_change(item.project, "online store changed")
 
 
 async def rest_writers(world: World) -> None:

@@ -9,6 +9,7 @@ from featureplane.controller import metrics
 from featureplane.controller.cluster import Cluster
 from featureplane.controller.events import Events
 from featureplane.controller.inventory import Inventory, ObjectKey, ProjectKey
+from featureplane.controller.online_store import Trouble
 from featureplane.controller.register import Register
 from featureplane.model.feast_project import FeastProject
 from featureplane.settings import OperatorSettings, PostgresAddress, Stores
@@ -37,6 +38,8 @@ class World:
     secret_versions: dict[ProjectKey, Mapping[str, str | None]] = field(default_factory=dict)
     # Each project's place in its registry, by which two projects that share one are told apart.
     claims: dict[ProjectKey, Claim] = field(default_factory=dict)
+    # What is wrong with each project's Redis as the last reconcile found it.
+    online: dict[ProjectKey, Trouble | None] = field(default_factory=dict)
     # Since when each project's registry could not be made what is declared.
     troubled: dict[ProjectKey, datetime] = field(default_factory=dict)
 
@@ -70,6 +73,7 @@ class World:
             await register.close()
         self.secret_versions.pop(key, None)
         self.troubled.pop(key, None)
+        self.online.pop(key, None)
         metrics.forget(metrics.metrics_label(key))
         mine = self.claims.pop(key, None)
         for other, claimed in self.claims.items():

@@ -78,6 +78,7 @@ _REASON = Column("Reason", _of_condition("Ready", "reason"), description="Why it
 _DEPRECATED = Column(
     "Deprecated", _of_condition("Deprecated", "reason"), description="Whether it, or a part of it, is deprecated."
 )
+_MESSAGE = Column("Message", _of_condition("Ready", "message"), description="What is wrong, and what to do about it.")
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 _PROJECT = Column("Project", ".spec.projectRef.name", wide=True, description="The FeastProject.")
 _OWNER = Column("Owner", ".spec.owner", wide=True, description="Who answers for it.")
@@ -111,6 +112,7 @@ RESOURCES = (
         (
             Column("Project", ".spec.project", description="Name of the project in Feast."),
             _READY,
+            _REASON,
             Column("Views", ".status.views.total", "integer", description="Feature views of this project."),
             Column("Endpoint", ".status.endpoint", description="Where the feature server answers."),
             _AGE,
@@ -118,9 +120,10 @@ RESOURCES = (
                 "Not Ready", ".status.views.notReady", "integer", wide=True, description="Views that are not ready."
             ),
             Column("Registry", ".status.registry.state", wide=True, description="State of the registry."),
+            Column("Online Store", ".status.onlineStore.state", wide=True, description="State of the online store."),
             Column("Server", ".status.server.state", wide=True, description="State of the feature server."),
-            Column("Reason", _REASON.path, wide=True, description=_REASON.description),
             _OWNER,
+            _MESSAGE,
         ),
     ),
     Resource(

@@ -144,6 +144,13 @@ FEAST_PROJECT = _object(
                 "lastWriteTime": _time("When the registry was last changed by Featureplane."),
             },
         ),
+        "onlineStore": _object(
+            "The online store, as the operator finds it.",
+            {
+                "state": _text("How it is, as one word in CamelCase: Ready or why not.", 63, _STATE_PATTERN),
+                "message": _text("What is wrong, if something is.", _LONGEST_MESSAGE),
+            },
+        ),
         "server": _object(
             "The feature server.",
             {

@@ -39,11 +39,18 @@ def answering(address: PostgresAddress) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise StoreUnavailable(f"the registry at {address} does not answer: {_reason(error)}") from error
+        what = "has no room" if _lacks_room(error) else "does not answer"
+        raise StoreUnavailable(f"the registry at {address} {what}: {_reason(error)}") from error
     except DBAPIError as error:
         if isinstance(error, IntegrityError) or isinstance(error.orig, psycopg.errors.InFailedSqlTransaction):
             raise StoreUnavailable(f"somebody else wrote to {address} at the same time: {_reason(error)}") from error
         raise RegistryError(f"the registry at {address} refused: {_reason(error)}") from error
+
+
+def _lacks_room(error: Exception) -> bool:
+    """Whether the server lacks disk or memory: PostgreSQL's class 53."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None)).startswith("53")
 
 
 def _reason(error: Exception) -> str:

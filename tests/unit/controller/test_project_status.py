@@ -1,4 +1,4 @@
-"""What a project's status says of its server."""
+"""What a project's status says of its server and of its stores."""
 
 from datetime import UTC, datetime
 
@@ -30,3 +30,17 @@ def test_the_server_is_what_its_deployment_says(deployment, ready):
     status, _ = project_status(item, ProjectFacts(server=deployment), NOW)
     found = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
     assert found["Ready"] == ready
+
+
+def test_an_online_store_that_is_away_is_said_after_the_registry():
+    inventory = Inventory()
+    inventory.observe("ADDED", in_cluster(a_project()))
+    (item,) = inventory.items.values()
+    away = ("OnlineStoreUnavailable", "Redis at redis:6379 cannot be used")
+    server = {"replicas": 2, "readyReplicas": 2}
+    status, conditions = project_status(item, ProjectFacts(server=server, online_trouble=away), NOW)
+    assert status["onlineStore"] == {"state": away[0], "message": away[1]}
+    assert (conditions[0].status, conditions[0].reason, conditions[0].message) == ("False", *away)
+    facts = ProjectFacts(registry_trouble=("RegistryUnavailable", "why"), online_trouble=away)
+    assert project_status(item, facts, NOW)[1][0].reason == "RegistryUnavailable"
+    assert project_status(item, ProjectFacts(), NOW)[0]["onlineStore"] == {"state": "Ready"}
