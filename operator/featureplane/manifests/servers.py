@@ -66,6 +66,7 @@ def _feature_server(context: Context) -> Server:
         resources=resources.server(own.resources, own.workers),
         service_account=names.server(context.name),
         replicas=None if own.autoscaling else own.replicas,
+        reads_sources=own.sources.enabled,
         tls_secret=own.tls.secret_ref.name if own.tls else None,
     )
 

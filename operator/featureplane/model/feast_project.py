@@ -353,6 +353,9 @@ class Server(Model):
     """gRPC."""
     writes: Switch = Field(default_factory=Switch)
     """Accept /push and /write-to-online-store."""
+    sources: Switch = Field(default_factory=Switch)
+    """Give these pods, too, what sources are read with, the volume and the offline store's Secret, so that Feast's own
+    `materialize` works in them. They start only where the volume can be mounted."""
     auth: Auth = Field(default_factory=Auth)
     """Who may ask."""
     tls: Tls | None = None

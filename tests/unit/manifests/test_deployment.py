@@ -139,6 +139,7 @@ def test_what_no_server_reads_restarts_none(changes):
         ({"server": {"workers": 2}}, [True, False, False]),
         ({"server": {"expiredValues": "Null"}}, [True, False, False]),
         ({"server": {"writes": {"enabled": True}}}, [True, False, False]),
+        ({"server": {"sources": {"enabled": True}}}, [True, False, False]),
         ({"server": {"auth": {"type": "kubernetes"}}}, [True, True, True]),
         (
             {"server": {"auth": {"type": "oidc", "oidc": {"issuer": "https://idp", "audience": "a"}}}},

@@ -23,6 +23,20 @@ def test_sources_are_mounted_read_only_where_they_are_read():
         assert volumes == ([{"claimName": "lake", "readOnly": True}] if name in READERS else [])
 
 
+def test_the_feature_server_reads_sources_where_the_project_says_so():
+    """For Feast's own commands in its pods; they keep the account that may ask who a client is."""
+    reading, without = (
+        pods(offlineStore=LAKE, server={"sources": {"enabled": on}, "auth": {"type": "kubernetes"}})["server"]
+        for on in (True, False)
+    )
+    offline = pods(offlineStore=LAKE)["offline"]
+    mounts = [item for item in container(reading)["volumeMounts"] if item["name"] == "data"]
+    assert mounts == [item for item in container(offline)["volumeMounts"] if item["name"] == "data"] != []
+    assert container(reading)["envFrom"] == container(offline)["envFrom"]
+    assert reading["spec"]["serviceAccountName"] == without["spec"]["serviceAccountName"] == "feast-server"
+    assert "envFrom" not in container(without)
+
+
 def test_the_offline_stores_secret_goes_where_sources_are_read():
     for name, pod in pods(offlineStore=LAKE).items():
         found = container(pod).get("envFrom")
