@@ -13,7 +13,7 @@ from featureplane.rendering.definitions import Definition
 
 COLUMNAR = "columnar"
 # Sources that have a reader of ours; all others are read and written by Feast's engine.
-_READABLE = frozenset({"file", "postgres"})
+READABLE = frozenset({"file", "postgres"})
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def columnar_views(
             view = view_of(project.spec.project, item, known.definitions)
         except KeyError:  # somebody removed its source; Feast's engine says so
             continue
-        if view.source["type"] not in _READABLE:
+        if view.source["type"] not in READABLE:
             continue
         atomic = view.takes_pushes or project.spec.server.writes.enabled
         found[item.name] = ColumnarView(view, WriteOptions(atomic and not overwrite, overwrite, by_keys.get(view.keys)))

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from featureplane.errors import FeatureplaneError, ServerReplaced, SourceChanged, SourceError
+from featureplane.errors import FeatureplaneError, ServerReplaced, SourceChanged
 from featureplane.materialization.checks import Checks, Rejected
-from featureplane.materialization.encoding.conforming import Conforming, WrongType, conform, whole
+from featureplane.materialization.encoding.conforming import conform_in, conformed
 from featureplane.materialization.encoding.encoded import Encoded, Part
 from featureplane.materialization.encoding.encoder import ViewEncoder
 from featureplane.materialization.encoding.ragged import lengths
@@ -19,7 +19,6 @@ from featureplane.materialization.readers.reader import Reader, Seen
 from featureplane.materialization.rows import EVENT_TIME, View
 from featureplane.materialization.writing.pipeline import Limits
 from featureplane.materialization.writing.writer import Writer, open_writer
-from featureplane.model.types import FeatureType, parse_type
 from featureplane.online.expiry import Expiry
 from featureplane.online.layout import time_field
 from featureplane.settings import RedisAddress
@@ -189,21 +188,18 @@ class _OfView:
         self.view = view
         self._encoder = ViewEncoder(view)
         self._checks = Checks(view.checks)
-        self._keys = {name: parse_type(kind) for name, kind in view.keys}
-        self._features = {name: parse_type(kind) for name, kind in view.features}
         self._rejected = Rejected()
         self._newest: int | None = None
         self._bytes = 0
 
     def part(self, batch: pa.RecordBatch) -> Part:
         """The rows that are there and pass every check; the others are noted."""
-        columns = {name: self._conform(batch, name, kind) for name, kind in {**self._keys, **self._features}.items()}
-        columns |= {name: whole(columns[name]) for name in self._keys}
+        columns = conformed(batch, self.view)
         times = batch.column(EVENT_TIME)
         there = times.is_valid().to_numpy(zero_copy_only=False) if times.null_count else None
         present = self._checks.passing(columns, self._rejected, there)
         micros = times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        part = self._encoder.encode({name: columns[name].column for name in self._features}, micros, present)
+        part = self._encoder.encode({name: columns[name].column for name, _ in self.view.features}, micros, present)
         seen = micros if present is None else micros[present]
         if len(seen):
             self._newest = max(int(seen.max()), self._newest if self._newest is not None else int(seen[0]))
@@ -213,17 +209,10 @@ class _OfView:
 
     def keys(self, batch: pa.RecordBatch) -> pa.BinaryArray:
         """The rows' keys; one that cannot be (its row is rejected) is that of some other value."""
-        columns = {name: self._conform(batch, name, kind).column for name, kind in self._keys.items()}
+        columns = {name: conform_in(batch, name, self.view).column for name, _ in self.view.keys}
         return self._encoder.keys(
             {name: column.fill_null(0) if column.null_count else column for name, column in columns.items()}
         )
-
-    def _conform(self, batch: pa.RecordBatch, name: str, kind: FeatureType) -> Conforming:
-        try:
-            return conform(batch.column(name), kind)
-        except WrongType as error:
-            column = self.view.columns[name]
-            raise SourceError(f"{name}: the column {column!r}: {error}; correct the type or the source") from error
 
     def ended(self, seen: Seen, writer: Writer) -> Copied | FeatureplaneError:
         rejected, field = self._rejected, time_field(self.view.name)

@@ -94,10 +94,15 @@ def last_asked(project: str) -> Subquery:
 
 def covers(asked: Subquery) -> ColumnElement[bool]:
     """Whether a run is one of its project's that copied its window, knowing what was asked for of its view."""
+    return and_(_copied(asked), runs.c.job != MANUAL)
+
+
+def _copied(asked: Subquery) -> ColumnElement[bool]:
+    """As `covers`, of a window that somebody chose by hand, too."""
     knew = case(
         (runs.c.seen_change.is_(None), runs.c.started_at >= asked.c.at), else_=runs.c.seen_change >= asked.c.seq
     )
-    return and_(runs.c.result == SUCCEEDED, runs.c.job != MANUAL, or_(asked.c.seq.is_(None), knew))
+    return and_(runs.c.result == SUCCEEDED, or_(asked.c.seq.is_(None), knew))
 
 
 def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
@@ -110,6 +115,33 @@ def last_successes(connection: Connection, project: str) -> dict[str, datetime]:
         .group_by(runs.c.view)
     )
     return {row.view: row.watermark for row in connection.execute(statement)}
+
+
+@dataclass(frozen=True)
+class CopiedWindow:
+    """A window whose rows are online, those that the source had when the run started; `by_hand` moves no watermark."""
+
+    start: datetime
+    end: datetime
+    started_at: datetime
+    by_hand: bool = False
+
+
+# Of a view so many windows are looked at, newest first.
+_MOST_WINDOWS = 5_000
+
+
+def copied_windows(connection: Connection, project: str, view: str) -> list[CopiedWindow]:
+    """The windows of a view that were copied with all features, the newest run first; old runs are forgotten."""
+    asked = last_asked(project)
+    statement = (
+        select(runs.c.window_start, runs.c.window_end, runs.c.started_at, runs.c.job == MANUAL)
+        .join(asked, asked.c.name == runs.c.view, isouter=True)
+        .where(runs.c.project == project, runs.c.view == view, _copied(asked))
+        .order_by(runs.c.finished_at.desc())
+        .limit(_MOST_WINDOWS)
+    )
+    return [CopiedWindow(*row) for row in connection.execute(statement)]
 
 
 def run_of(row: Row[Any]) -> Run:

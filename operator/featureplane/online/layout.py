@@ -7,7 +7,8 @@ and text, then each value as type, length and bytes, then the project's name; nu
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import mmh3
 
@@ -39,18 +40,46 @@ def _literally(text: bytes) -> bytes:
 
 def is_key(key: bytes, keys: Keys, project: str) -> bool:
     """Whether it is the key of a row with just these join keys and types in just this project."""
+    return _values(key, keys, project) is not None
+
+
+def entity_of(key: bytes, keys: Keys, project: str) -> tuple[Any, ...] | None:
+    """The values of the join keys of a row's key; None where `is_key` says no, or a value is none of its type."""
+    values = _values(key, keys, project)
+    if values is None:
+        return None
+    try:
+        return tuple(_READ[kind](value) for (_, kind), value in zip(keys, values, strict=True))
+    except ValueError:
+        return None
+
+
+def _values(key: bytes, keys: Keys, project: str) -> list[bytes] | None:
     start = prefix(keys)
     if not key.startswith(start):
-        return False
+        return None
+    values: list[bytes] = []
     position = len(start)
     for _, kind in keys:
         if len(key) < position + 8:
-            return False
+            return None
         type_, length = struct.unpack_from("<2I", key, position)
         if type_ != VALUE_TYPES.get(kind):
-            return False
+            return None
+        values.append(key[position + 8 : position + 8 + length])
         position += 8 + length
-    return key[position:] == project.encode()
+    return values if key[position:] == project.encode() else None
+
+
+def _whole(value: bytes) -> int:
+    return int.from_bytes(value, "little", signed=True)
+
+
+_READ: Mapping[str, Callable[[bytes], Any]] = {
+    "Bytes": bytes,
+    "String": bytes.decode,
+    **dict.fromkeys(("Int32", "Int64", "UnixTimestamp"), _whole),
+}
 
 
 def field(view: str, feature: str) -> bytes:

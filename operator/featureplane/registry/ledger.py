@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from featureplane.registry.state import Registered
-from featureplane.registry.tables import changes, definitions, purges, runs
+from featureplane.registry.tables import changes, definitions, parity_checks, purges, runs
 from featureplane.rendering.definitions import Definition, Json, Key, canonical, lives_longer
 
 # What `changes.action` says beside change, adopt and remove: a view is new, or has features that it had not before, or
@@ -63,6 +63,9 @@ def forget(connection: Connection, project: str, epoch: int, removed: Sequence[D
                 definitions.c.project == project, definitions.c.kind == item.kind, definitions.c.name == item.name
             )
         )
+        if item.kind == "feature_view":  # another view of its name begins with nothing known
+            checks = parity_checks.c
+            connection.execute(delete(parity_checks).where(checks.project == project, checks.view == item.name))
     _change(connection, project, epoch, [(item.key, "remove", None) for item in removed])
 
 

@@ -126,3 +126,29 @@ expiring_entities = Table(
     Column("join_keys", Text, primary_key=True),
     _now("at"),
 )
+
+# One row a view and check of what is served against its source: entities by what came of them (`parity.kinds`), and no
+# value of any. `failed` says that the view could not be looked at.
+parity_checks = Table(
+    "parity_checks",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("project", Text, nullable=False),
+    Column("view", Text, nullable=False),
+    Column("job", Text, nullable=False, server_default=""),
+    Column("checked_at", DateTime(timezone=True), nullable=False),
+    Column("copied_until", DateTime(timezone=True)),
+    Column("equal", BigInteger, nullable=False),
+    Column("different", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("stale", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("extra", BigInteger, nullable=False),
+    Column("ahead", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("values_compared", BigInteger, nullable=False),
+    Column("values_equal", BigInteger, nullable=False),
+    Column("failed", Boolean, nullable=False, server_default="false"),
+    Column("message", Text, nullable=False, server_default=""),
+    Index("parity_checks_by_view", "project", "view", "id"),
+)

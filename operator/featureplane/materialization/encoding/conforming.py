@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from featureplane.errors import SourceError
 from featureplane.materialization.encoding.values import is_columnar
-from featureplane.model.types import FeatureType
+from featureplane.materialization.rows import View
+from featureplane.model.types import FeatureType, parse_type
 
 Mask = NDArray[np.bool_]
 
@@ -62,6 +64,22 @@ def conform(column: pa.Array, kind: FeatureType) -> Conforming:
         return _SCALARS[kind.name](column, kind)
     except pa.ArrowInvalid as error:
         raise WrongType(f"a column of {column.type} is no {kind}: {error}") from error
+
+
+def conform_in(batch: pa.RecordBatch, name: str, view: View) -> Conforming:
+    """The batch's column of one of the view's keys or features. Raises SourceError, naming the source's column."""
+    kind = dict((*view.keys, *view.features))[name]
+    try:
+        return conform(batch.column(name), parse_type(kind))
+    except WrongType as error:
+        column = view.columns[name]
+        raise SourceError(f"{name}: the column {column!r}: {error}; correct the type or the source") from error
+
+
+def conformed(batch: pa.RecordBatch, view: View) -> dict[str, Conforming]:
+    """All of the view's keys and features in a batch. Raises SourceError."""
+    keys = {name: whole(conform_in(batch, name, view)) for name, _ in view.keys}
+    return keys | {name: conform_in(batch, name, view) for name, _ in view.features}
 
 
 def _refuse(column: pa.Array, kind: FeatureType) -> WrongType:

@@ -36,7 +36,7 @@ class ViewEncoder:
         rows = len(times)
         pieces: list[Piece] = []
         for name, kind, before in self._features:
-            pieces += [before, *_argument(_values(columns[name], kind), rows)]
+            pieces += [before, *_argument(serialized(columns[name], kind), rows)]
         pieces += [_bulk(self._time_field), *_argument(_timestamps(times), rows)]
         body = join(rows, pieces)
         return Part(
@@ -58,7 +58,8 @@ class ViewEncoder:
         return Encoded(self.keys(columns), (self.encode(columns, times),))
 
 
-def _values(column: pa.Array, kind: FeatureType) -> Piece:
+def serialized(column: pa.Array, kind: FeatureType) -> Piece:
+    """A column, as `conforming` leaves it, as serialized values. Raises FeatureplaneError for what Feast refuses."""
     if is_columnar(kind) and not pa.types.is_null(column.type):
         return encode(column, kind)
     from featureplane.materialization.encoding import feast_values

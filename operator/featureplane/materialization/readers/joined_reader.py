@@ -17,13 +17,12 @@ from sqlglot import exp
 
 from featureplane.errors import SourceChanged, SourceError
 from featureplane.materialization.checks import Mask, Rejected
-from featureplane.materialization.encoding.conforming import WrongType, conform, whole
+from featureplane.materialization.encoding.conforming import conform_in, whole
 from featureplane.materialization.readers.batching import BATCH_BYTES, of_size
 from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.failures import reading
 from featureplane.materialization.readers.reader import BATCH_ROWS, ReaderWithSchema, Seen
 from featureplane.materialization.rows import View
-from featureplane.model.types import parse_type
 
 _WHAT = "the latest rows of joined views"
 _PASS_ROWS = 20_480
@@ -183,17 +182,12 @@ class _Keys:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._kinds = {name: parse_type(kind) for name, kind in view.keys}
 
     def conforming(self, batch: pa.RecordBatch, rejected: Rejected) -> pa.RecordBatch:
         """The rows whose keys have that form; the others are noted, each once."""
         unfit: Mask | None = None
-        for name, kind in self._kinds.items():
-            try:
-                found = whole(conform(batch.column(name), kind))
-            except WrongType as error:
-                column = self._view.columns[name]
-                raise SourceError(f"{name}: the column {column!r}: {error}; correct the type or the source") from error
+        for name, _ in self._view.keys:
+            found = whole(conform_in(batch, name, self._view))
             batch = batch.set_column(batch.schema.get_field_index(name), name, found.column)
             if found.wrong is not None and found.wrong.any():
                 rejected.note(name, found.why, int(found.wrong.sum()), "")
