@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import chart_dashboard
+import chart_pods
 import chart_values
 import yaml
 from chart_values import Schema
@@ -31,26 +32,37 @@ _OBJECTS = {"items": {"type": "object"}}
 _NAMED = {"items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string", "minLength": 1}}}}
 _TEXTS = {"items": {"type": "string", "minLength": 1}}
 _USER = {"minimum": 1}
+_IMAGE = {"pattern": r"^[^\s]+$"}
+_OVERRIDE = {"pattern": "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$", "maxLength": 32}
 _SIZE = {"pattern": "^[1-9][0-9]*([KMGTPE]i?|m|k)?$"}
 
 # What a value's default does not say of it.
 _REFINED: dict[str, Schema] = {
-    "image.repository": {"minLength": 1},
+    # A tag has a value of its own; a registry may have a port.
+    "image.repository": {"pattern": r"^([^\s@/]+/)*[^\s@/:]+$"},
+    "nameOverride": _OVERRIDE,
+    "fullnameOverride": _OVERRIDE,
     "image.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
     "image.pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
     "imagePullSecrets": {"items": {**_NAMED["items"], "additionalProperties": False}},
     "operator.watch": {"enum": ["own", "all"]},
     "operator.logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "operator.logFormat": {"enum": ["text", "json"]},
-    "operator.extraEnv": _NAMED,
-    "operator.tolerations": _OBJECTS,
-    "operator.topologySpreadConstraints": _OBJECTS,
+    "operator.resources": chart_pods.RESOURCES,
+    "operator.extraEnv": chart_pods.ENVIRONMENT,
+    "operator.affinity": chart_pods.AFFINITY,
+    "operator.tolerations": chart_pods.TOLERATIONS,
+    "operator.topologySpreadConstraints": chart_pods.SPREAD,
+    "operator.podSecurityContext": chart_pods.SECURITY,
+    "hooks.resources": chart_pods.RESOURCES,
     "registry.existingSecret": _NAME,
     "onlineStore.existingSecret": _NAME,
     "trial.postgresql.command": _TEXTS,
     "trial.redis.command": {**_TEXTS, "minItems": 1},
-    "trial.postgresql.image": {"minLength": 1},
-    "trial.redis.image": {"minLength": 1},
+    "trial.postgresql.image": _IMAGE,
+    "trial.redis.image": _IMAGE,
+    "trial.postgresql.resources": chart_pods.RESOURCES,
+    "trial.redis.resources": chart_pods.RESOURCES,
     "trial.postgresql.runAsUser": _USER,
     "trial.redis.runAsUser": _USER,
     "trial.postgresql.persistence.size": _SIZE,

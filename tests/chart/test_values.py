@@ -29,6 +29,32 @@ def below(path, value):
         ("operator.logLevel", "INFO", "operator.logLevel"),
         ("operator.extraEnv", [{"value": "1"}], "operator.extraEnv.0"),
         ("operator.extraEnv", {"A": "1"}, "operator.extraEnv"),
+        ("operator.extraEnv", [{"name": "A", "value": 1}], "operator.extraEnv.0.value"),
+        ("operator.extraEnv", [{"name": "A", "valu": "1"}], "operator.extraEnv.0"),
+        ("operator.resources", {"request": {"cpu": "1"}}, "operator.resources"),
+        ("operator.resources.requests.cpu", -1, "operator.resources.requests.cpu"),
+        ("operator.resources.limits.memory", "512MB", "operator.resources.limits.memory"),
+        ("hooks.resources.limits.memory", "1 Gi", "hooks.resources.limits.memory"),
+        ("trial.redis.resources", {"limits": "1Gi"}, "trial.redis.resources.limits"),
+        ("operator.tolerations", [{"key": "a", "efect": "NoSchedule"}], "operator.tolerations.0"),
+        ("operator.tolerations", [{"key": "a", "effect": "noSchedule"}], "operator.tolerations.0.effect"),
+        ("operator.affinity", {"nodeAffinty": {}}, "operator.affinity"),
+        ("operator.topologySpreadConstraints", [{"maxSkew": 1}], "operator.topologySpreadConstraints.0"),
+        ("operator.podSecurityContext", {"runAsUser": "me"}, "operator.podSecurityContext.runAsUser"),
+        ("operator.podDisruptionBudget.maxUnavailable", -1, "operator.podDisruptionBudget.maxUnavailable"),
+        ("image.repository", "registry.example.com:5000/featureplane:1.0", "image.repository"),
+        ("fullnameOverride", "Not A Name", "fullnameOverride"),
+        ("networkPolicy", True, "networkPolicy"),
+        ("monitoring.serviceMonitor.interval", 30, "monitoring.serviceMonitor.interval"),
+        ("trial.postgresql.persistence.storageClas", "fast", "trial.postgresql.persistence"),
+        ("project.spec.server.replicas", "2", "project.spec.server.replicas"),
+        ("project.spec.server.replica", 2, "project.spec.server"),
+        ("project.spec.purgeAfter", "1 day", "project.spec.purgeAfter"),
+        (
+            "project.spec.schedules",
+            {"hourly": {"cron": "5 * * * *", "windows": "2h"}},
+            "project.spec.schedules.hourly",
+        ),
         ("operator.podAnnotations", {"count": 3}, "operator.podAnnotations.count"),
         ("operator.serviceAccount.create", True, "operator.serviceAccount"),
         ("operator.tolerations", "all", "operator.tolerations"),
@@ -55,6 +81,21 @@ def test_a_wrong_value_is_refused_with_its_path(path, value, where, tmp_path):
     # As Helm 3.17 says it, and as later ones do.
     pointer = "".join(f"/{key}" for key in where.split(".")) if where != "(root)" else ""
     assert f"- {where}: " in str(refused.value) or f"- at '{pointer}': " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("operator.resources", {"requests": {"cpu": 0.5, "memory": "1e9"}, "limits": {"cpu": 2, "memory": None}}),
+        ("operator.extraEnv", [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]),
+        ("operator.tolerations", [{"operator": "Exists"}]),
+        ("operator.podSecurityContext", {"runAsUser": None, "fsGroup": None, "supplementalGroups": [1]}),
+        ("image.repository", "registry.example.com:5000/team/featureplane"),
+        ("nameOverride", "features"),
+    ],
+)
+def test_what_kubernetes_takes_is_taken(path, value, tmp_path):
+    assert render(below(path, value), tmp_path)
 
 
 def test_the_schema_takes_what_values_yaml_has():
