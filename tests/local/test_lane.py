@@ -18,7 +18,7 @@ from featureplane.serving.catalogue.served import Described
 from featureplane.serving.http import connection, lane
 from featureplane.serving.http.connection import Connection
 from featureplane.serving.http.lane import Lane
-from local.test_served_clients import Answer, connected, head, is_closed, whole
+from local.clients.raw_http import Answer, connected, head, is_closed, whole
 
 WIDE = tuple(f"f{number}" for number in range(50))
 VIEWS = {VIEW: FEATURES, "wide": WIDE}
