@@ -186,7 +186,7 @@ def test_a_postgres_whose_disk_is_full_is_said_until_it_has_room(other: Place, s
                 file.flush()
         except OSError:
             pass
-    many = [a_view(f"view-{number}", description="x" * 500) for number in range(100)]
+    many = [a_view(f"view-{number}", description="x" * 500) for number in range(30)]
     other.apply(*many)
     assert_said(other, "RegistryUnavailable", "has no room", "No space left on device", "'feast-registry'")
     filler.unlink()

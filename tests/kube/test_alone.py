@@ -38,14 +38,15 @@ def test_what_is_made_in_there_is_nobody_elses(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nobody_outlives_it(tmp_path, number):
     """A grandchild that became nobody's child, as every container's is."""
-    orphan = f"setsid sleep 1234.5 & echo ready; exec sleep 1234.5  # {tmp_path}"
+    sleep = f"sleep {1_000_000 + os.getpid()}"  # nobody else's
+    orphan = f"setsid {sleep} & echo ready; exec {sleep}"
     with start(tmp_path / "node", "sh", "-c", orphan) as process:
         assert process.stdout.readline() == "ready\n"
         inside = Path("/proc", first_process(tmp_path / "node" / "pid"))
         process.send_signal(number)
         process.wait(PATIENCE)
     until(lambda: not inside.exists())
-    assert "1234.5" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert sleep not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_folder_is_one_runs_alone(tmp_path):

@@ -101,7 +101,7 @@ def test_slots_that_move_are_not_noticed(nodes, server):
     with load(server) as found:
         for slot in slots[:12]:
             move(nodes[:MASTERS], slot, pause=0.05)
-    assert found[200] > 50
+        until(lambda: found[200] > 50)
     assert set(+found) == {200}
 
 
