@@ -65,6 +65,7 @@ _REFINED: dict[str, Schema] = {
     "trial.redis.resources": chart_pods.RESOURCES,
     "trial.postgresql.runAsUser": _USER,
     "trial.redis.runAsUser": _USER,
+    "trial.redis.maxMemory": {"pattern": "^[0-9]+([kKmMgG][bB]?)?$"},
     "trial.postgresql.persistence.size": _SIZE,
     "trial.redis.persistence.size": _SIZE,
     "project.name": {"pattern": CHILD_PATTERN, "maxLength": 33},

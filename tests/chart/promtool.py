@@ -1,7 +1,5 @@
 """Prometheus' own tool for rules: from PATH, else Debian's, unpacked into the cache folder. No server is run."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,44 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
-from kube.build import cache_folder
+from kube.debian import MachineError, program
 
 
 def promtool() -> str:
     """Its path; skips the test where it is not to be had."""
-    folder = cache_folder() / "prometheus"
-    unpacked = folder / "usr" / "bin" / "promtool"
-    if found := shutil.which("promtool") or (str(unpacked) if unpacked.exists() else None):
-        return found
-    if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        pytest.skip("there is no promtool; install Prometheus")
-    _unpack(folder)
-    return str(unpacked)
-
-
-def _unpack(folder: Path) -> None:
-    """Into a folder with another name first: one that broke off is never taken for a whole one."""
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.unfinished")
-    unfinished.mkdir(parents=True)
     try:
-        try:
-            _run(unfinished, "apt-get", "download", "-qq", "prometheus")
-        except subprocess.CalledProcessError:
-            _run(unfinished, "apt-get", "update", "-qq")
-            _run(unfinished, "apt-get", "download", "-qq", "prometheus")
-        (package,) = unfinished.glob("*.deb")
-        _run(unfinished, "dpkg", "-x", package.name, ".")
-        package.unlink()
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"there is no promtool, and Debian's cannot be had ({error}); install Prometheus")
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _run(folder: Path, *command: str) -> None:
-    subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        return program("promtool", "prometheus")
+    except MachineError as error:
+        pytest.skip(f"{error}; install Prometheus")
 
 
 def check(folder: Path, groups: list[Any]) -> None:

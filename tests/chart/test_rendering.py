@@ -107,6 +107,12 @@ def test_a_trial_leads_the_project_to_its_own_stores(tmp_path):
         assert one(items, "StatefulSet", name)["spec"]["serviceName"] == name
 
 
+def test_the_trials_redis_refuses_rows_before_it_is_killed(tmp_path):
+    items = render({"trial": {"enabled": True, "redis": {"maxMemory": "300mb"}}}, tmp_path)
+    lines = one(items, "Secret", "redis")["stringData"]["redis.conf"].splitlines()
+    assert {"maxmemory 300mb", "maxmemory-policy noeviction"} <= set(lines)
+
+
 def test_passwords_are_in_secrets_alone(tmp_path):
     items = render({"trial": {"enabled": True}}, tmp_path)
     passwords = [item["stringData"]["password"] for item in items if item["kind"] == "Secret"]

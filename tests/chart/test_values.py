@@ -63,6 +63,7 @@ def below(path, value):
         ("trial.enabled", "yes", "trial.enabled"),
         ("trial.postgresql.persistence.size", "big", "trial.postgresql.persistence.size"),
         ("trial.redis.runAsUser", 0, "trial.redis.runAsUser"),
+        ("trial.redis.maxMemory", "1Gi", "trial.redis.maxMemory"),
         ("project.name", "Feast", "project.name"),
         ("project.spec.project", "no spaces", "project.spec.project"),
         ("project.spec.servers", {}, "project.spec"),

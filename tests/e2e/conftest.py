@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from e2e.deployment import Deployment
+from e2e.paths import BUILD
+from e2e.prometheus import Prometheus
 from e2e.whole import Whole, whole_cluster
 
 _TIMES = pytest.StashKey[dict[str, str]]()
@@ -41,6 +43,14 @@ def deployment(whole: Whole, times: dict[str, str]) -> Deployment:
         made.tell()
         raise
     return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prometheus(deployment: Deployment) -> Iterator[Prometheus]:
+    """From the beginning, for what it has to show in the end."""
+    monitors, rules = (deployment.get(kind)["items"] for kind in ("servicemonitors", "prometheusrules"))
+    with Prometheus(deployment.whole, BUILD / "prometheus", monitors, rules) as running:
+        yield running
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ import pyarrow.parquet as pq
 import yaml
 
 from e2e.images import STORES
+from e2e.paths import CHART, EXAMPLE
 from e2e.whole import Whole
+from kube import published
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts" / "featureplane"
-EXAMPLE = ROOT / "examples" / "commodity"
 NAMESPACE, RELEASE = "data-platform", "featureplane"
 VIEWS = ("commodity-price-features", "economic-features", "weather-features")
 _MANIFESTS = [*(f"{name}.yaml" for name in VIEWS), "services.yaml"]
 _STORE_USER = 999
+
+
+def documents(objects: Iterable[Mapping[str, Any]]) -> str:
+    """As kubectl reads several from one file."""
+    return "\n---\n".join(map(json.dumps, objects))
 
 
 class Deployment:
@@ -42,6 +47,7 @@ class Deployment:
     def install(self) -> float:
         """Seconds from `helm install` to a FeastProject that is Ready."""
         self.deliver(seed=1)
+        self.whole.kubectl("apply", "--server-side", "--filename=-", given=documents(published.crds()))
         self.kubectl("create", "namespace", NAMESPACE)
         self.apply(*self._volumes())
         started = time.monotonic()
@@ -85,8 +91,17 @@ class Deployment:
                         "type": "file",
                         "dataRoot": {"persistentVolumeClaim": "lake", "mountPath": "/data"},
                     },
-                    "server": {"replicas": 2, "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}}, **more},
+                    "server": {
+                        "replicas": 2,
+                        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+                        **more,
+                    },
                 },
+            },
+            "monitoring": {
+                "serviceMonitor": {"enabled": True, "interval": "5s"},
+                "prometheusRule": {"enabled": True},
+                "dashboard": {"enabled": True},
             },
         }
         path = self.volumes / "values.yaml"
@@ -107,7 +122,7 @@ class Deployment:
         return self.whole.helm(command, RELEASE, *chart, "--namespace", NAMESPACE, *arguments)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "--filename=-", given="\n---\n".join(json.dumps(each) for each in objects))
+        self.kubectl("apply", "--filename=-", given=documents(objects))
 
     def get(self, *arguments: str) -> Any:
         return self.whole.get("--namespace", NAMESPACE, *arguments)

@@ -5,9 +5,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+from e2e.paths import ROOT
 from kube import debian, node_files
 
-ROOT = Path(__file__).resolve().parents[2]
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # As the chart names it, so that nothing needs to be told where it is.
 PRODUCT = f"ghcr.io/featureplane/featureplane:{_PYPROJECT['project']['version']}"

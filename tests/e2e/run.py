@@ -14,24 +14,27 @@ if __name__ == "__main__":  # as a script: what is next to us is found the way t
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from e2e import images, kind
-from kube import alone, build, debian
+from e2e.paths import BUILD, ROOT
+from kube import alone, build, debian, published
 from kube.guard import FILE_VARIABLE
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "e2e"
 _KEEP = Path(__file__).with_name("keep.py")
 
 
 def main(arguments: list[str]) -> int:
     command = [sys.executable, str(_KEEP)] if arguments == ["--keep"] else _pytest(arguments)
     try:
+        debian.program("prometheus", "prometheus")
+        published.crds()
         if kind.docker_answers():
             return _on_kind(command)
         debian.prepare()
         return _on_this_machine(command)
     except (debian.MachineError, kind.KindError, build.BuildError, alone.InUseError) as error:
-        build.say(f"error: there is no cluster to test on: {error}")
+        build.say(f"error: nothing can be tested here: {error}")
         return 2
+    except KeyboardInterrupt:
+        return 130
     except subprocess.CalledProcessError as error:
         build.say(f"error: {' '.join(map(str, error.cmd[:4]))} failed; what it said stands above")
         return 1

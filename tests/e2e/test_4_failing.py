@@ -76,12 +76,14 @@ def test_postgresql_is_killed(deployment, client):
     deployment.kubectl("wait", "--for=condition=Ready", "fproj/feast", "--timeout=180s")
 
 
-def test_without_redis_clients_are_told_when_to_come_back(deployment, client):
+def test_without_redis_clients_are_told_when_to_come_back_and_an_alert_fires(deployment, client, prometheus):
     redis = "statefulset/featureplane-trial-redis"
     deployment.kubectl("scale", redis, "--replicas=0")
     until(lambda: client.run(_ASK)[0] == httpx.codes.SERVICE_UNAVAILABLE)
     status, retry_after = client.run(_ASK)
     assert (status, int(retry_after) > 0) == (httpx.codes.SERVICE_UNAVAILABLE, True)
+    until(lambda: "RedisDown" in prometheus.firing(), 240)
     deployment.kubectl("scale", redis, "--replicas=1")
     until(lambda: client.run(_ASK)[0] == httpx.codes.OK)
+    until(lambda: "RedisDown" not in prometheus.firing())
     assert deployment.value(PRICE, **WTI) is not None

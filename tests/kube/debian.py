@@ -1,6 +1,7 @@
-"""What a whole cluster needs of the machine, from Debian's packages, and a Debian as an image.
+"""What tests need of the machine, from Debian's packages, and a Debian as an image.
 
-Nothing is downloaded by hand: apt-get installs what is missing, where we may, and debootstrap makes the image.
+Nothing is downloaded by hand: apt-get installs what a node wants, where we may, debootstrap makes the image, and a
+program that is only run is unpacked into the cache folder.
 """
 
 import os
@@ -27,7 +28,7 @@ _PACKAGES = {
 
 
 class MachineError(Exception):
-    """This machine can be no node; the text says what is missing."""
+    """This machine has not what is needed; the text says what is missing."""
 
 
 def prepare() -> None:
@@ -46,6 +47,43 @@ def prepare() -> None:
     for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
         if subprocess.run(["apt-get", *command], env=environment, check=False, stdout=sys.stderr).returncode:
             raise MachineError(f"apt-get {command[0]} failed; missing: {', '.join(missing)}")
+
+
+def program(name: str, package: str) -> str:
+    """Path of a program: on PATH, else of a package that is unpacked and not installed. Raises MachineError."""
+    folder = cache_folder() / package
+    path = folder / "usr" / "bin" / name
+    if found := shutil.which(name) or (str(path) if path.exists() else None):
+        return found
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        raise MachineError(f"there is no {name} on PATH; Debian has it in {package}, and there is no apt-get here")
+    _unpack(package, folder)
+    return str(path)
+
+
+def _unpack(package: str, folder: Path) -> None:
+    """Into a folder with another name first: one that broke off is never taken for a whole one."""
+    unfinished = folder.with_name(f"{package}.{os.getpid()}.unfinished")
+    unfinished.mkdir(parents=True)
+    try:
+        try:
+            _run(unfinished, "apt-get", "download", "-qq", package)
+        except subprocess.CalledProcessError:
+            _run(unfinished, "apt-get", "update", "-qq")
+            _run(unfinished, "apt-get", "download", "-qq", package)
+        (archive,) = unfinished.glob("*.deb")
+        _run(unfinished, "dpkg", "-x", archive.name, ".")
+        archive.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MachineError(f"Debian's package {package} cannot be had: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _run(folder: Path, *command: str) -> None:
+    subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
 
 def base_image() -> str:

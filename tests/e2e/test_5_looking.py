@@ -1,0 +1,43 @@
+"""What the platform team looks at, after all that was done and all that failed."""
+
+import json
+import re
+
+from e2e.paths import BUILD
+from e2e.whole import until
+
+
+def test_what_the_monitors_select_is_scraped(prometheus):
+    until(lambda: prometheus.down() == [])
+
+
+def test_no_graph_of_the_dashboard_is_empty(deployment, prometheus):
+    """Each of its queries, over the time that the cluster was up."""
+    (found,) = deployment.get("configmaps", "--selector=grafana_dashboard=1")["items"]
+    dashboard = json.loads(found["data"]["featureplane.json"])
+    filled = variables(dashboard, prometheus)
+    shown = {
+        f"{panel['title']}: {target['legendFormat']}": prometheus.series(fill(target["expr"], filled))
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    }
+    width = max(map(len, shown))
+    table = "\n".join(f"{name:{width}} {series:4}" for name, series in shown.items())
+    (BUILD / "dashboard.txt").write_text(f"{table}\n")
+    assert [name for name, series in shown.items() if not series] == [], table
+
+
+def variables(dashboard, prometheus):
+    """As Grafana fills them in when all of each is chosen."""
+    filled = {"__rate_interval": "1m"}
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]["query"]).groups()
+            values = prometheus.ask(f"label/{label}/values", **{"match[]": metric})
+            assert values, f"there is nothing to choose as {variable['name']}"
+            filled[variable["name"]] = "|".join(values)
+    return filled
+
+
+def fill(expression, filled):
+    return re.sub(r"\$(\w+)", lambda found: filled[found[1]], expression)
