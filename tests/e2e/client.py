@@ -19,7 +19,7 @@ asked = failed = 0
 while True:
     asked += 1
     try:
-        with urllib.request.urlopen("http://feast-server:8080/get-online-features", body, timeout=10) as answer:
+        with urllib.request.urlopen("http://feast-server:8080/get-online-features", body, timeout=30) as answer:
             assert None not in json.load(answer)["results"][0]["values"]
     except Exception as error:
         failed += 1

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from e2e import previous
 from e2e.images import STORES
 from e2e.paths import CHART, EXAMPLE
 from e2e.whole import Whole
@@ -45,15 +46,19 @@ class Deployment:
         return RELEASE in self.whole.helm("list", "--namespace", NAMESPACE, "--short").split()
 
     def install(self) -> float:
-        """Seconds from `helm install` to a FeastProject that is Ready."""
+        """Seconds from `helm install` to a FeastProject that is Ready; of the release before, which a test upgrades."""
         self.deliver(seed=1)
         self.whole.kubectl("apply", "--server-side", "--filename=-", given=documents(published.crds()))
         self.kubectl("create", "namespace", NAMESPACE)
         self.apply(*self._volumes())
+        chart = previous.chart(self.volumes / "chart")
         started = time.monotonic()
-        self.helm("install", "--values", self.values())
+        self.helm("install", "--values", self.values(), chart=chart)
         self.kubectl("wait", "--for=condition=Ready", "fproj/feast", "--timeout=300s")
-        return time.monotonic() - started
+        seconds = time.monotonic() - started
+        # Its image has the CRDs of this one.
+        self.whole.kubectl("replace", f"--filename={chart / 'crds'}")
+        return seconds
 
     def apply_example(self) -> float:
         """Seconds from the views' `kubectl apply` until all of them are Ready: registered, copied, fresh."""
@@ -116,10 +121,10 @@ class Deployment:
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         return self.whole.kubectl("--namespace", NAMESPACE, *arguments, given=given)
 
-    def helm(self, command: str, *arguments: str) -> str:
+    def helm(self, command: str, *arguments: str, chart: Path = CHART) -> str:
         """On the one release; the chart is given where the command wants one."""
-        chart = [str(CHART)] if command in {"install", "upgrade"} else []
-        return self.whole.helm(command, RELEASE, *chart, "--namespace", NAMESPACE, *arguments)
+        wanted = [str(chart)] if command in {"install", "upgrade"} else []
+        return self.whole.helm(command, RELEASE, *wanted, "--namespace", NAMESPACE, *arguments)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "--filename=-", given=documents(objects))
@@ -129,6 +134,11 @@ class Deployment:
 
     def names(self, *arguments: str) -> list[str]:
         return [item["metadata"]["name"] for item in self.get(*arguments)["items"]]
+
+    def images(self) -> set[str]:
+        """Of all pods that are there to stay."""
+        pods = self.get("pods", "--field-selector=status.phase=Running")["items"]
+        return {container["image"] for pod in pods for container in pod["spec"]["containers"]}
 
     def ask(self, features: list[str], entities: dict[str, list[Any]]) -> httpx.Response:
         """Over a port-forward of its own: as a person would, one after the other."""

@@ -5,12 +5,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+from e2e import previous
 from e2e.paths import ROOT
 from kube import debian, node_files
 
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # As the chart names it, so that nothing needs to be told where it is.
-PRODUCT = f"ghcr.io/featureplane/featureplane:{_PYPROJECT['project']['version']}"
+_REPOSITORY = "ghcr.io/featureplane/featureplane"
+PRODUCT = f"{_REPOSITORY}:{_PYPROJECT['project']['version']}"
+PREVIOUS = f"{_REPOSITORY}:{previous.VERSION}"
 STORES = "localhost/featureplane-stores:e2e"
 # A pod's network needs a process to belong to, and any will do.
 _PAUSE = f'FROM {debian.BASE}\nENTRYPOINT ["sleep", "infinity"]\n'

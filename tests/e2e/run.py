@@ -59,7 +59,8 @@ def _on_kind(command: list[str]) -> int:
     volumes, kubeconfig = BUILD / "volumes", BUILD / "kubeconfig"
     shutil.rmtree(volumes, ignore_errors=True)
     volumes.mkdir(parents=True)
-    with kind.cluster(kubeconfig, volumes, [images.PRODUCT]):
+    subprocess.run(["docker", "tag", images.PRODUCT, images.PREVIOUS], check=True)
+    with kind.cluster(kubeconfig, volumes, [images.PRODUCT, images.PREVIOUS]):
         ours = {FILE_VARIABLE: str(kubeconfig), "FEATUREPLANE_E2E_VOLUMES": str(volumes)}
         return subprocess.run(command, env={**os.environ, **ours}, check=False).returncode
 

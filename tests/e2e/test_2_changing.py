@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from e2e.client import Client
-from e2e.deployment import EXAMPLE
 from e2e.feast_plan import changes
+from e2e.paths import EXAMPLE
 from e2e.whole import until
 
 WTI = {"commodity_code": "crude_oil_wti"}
@@ -42,10 +42,11 @@ def test_a_job_of_each_schedule_brings_what_is_new(deployment, schedule, feature
     assert deployment.value(feature, **{key: value}) == new
 
 
-def test_feasts_own_command_materializes(deployment):
-    """Where the sources are: the server's pods have no volume with them."""
+@pytest.mark.parametrize("where", ["feast-offline", "feast-server"])
+def test_feasts_own_command_materializes(deployment, where):
+    """In the server's pods, too, for the project lets them read sources."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    said = deployment.kubectl("exec", "deploy/feast-offline", "--", "feast", "materialize-incremental", now)
+    said = deployment.kubectl("exec", f"deploy/{where}", "--", "feast", "materialize-incremental", now)
     assert "commodity_price_features" in said
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from e2e import images
 from kube.guard import FILE_VARIABLE, test_kubeconfig
 from kube.whole_cluster import WholeCluster
 
@@ -80,6 +81,7 @@ def whole_cluster() -> Iterator[Whole]:
         seconds = time.monotonic() - started
         for archive in os.environ["FEATUREPLANE_E2E_ARCHIVES"].split(":"):
             cluster.load(Path(archive))
+        cluster.tag(images.PRODUCT, images.PREVIOUS)
         yield Whole(cluster.environment(), seconds)
 
 

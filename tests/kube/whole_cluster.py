@@ -80,7 +80,14 @@ class WholeCluster:
 
     def load(self, archive: Path) -> None:
         """Give the node the image of an OCI archive. Raises CalledProcessError."""
-        command = ["ctr", "--address", str(self._socket), "--namespace", "k8s.io", "images", "import", str(archive)]
+        self._images("import", str(archive))
+
+    def tag(self, image: str, other: str) -> None:
+        """Another name for an image that it has. Raises CalledProcessError."""
+        self._images("tag", image, other)
+
+    def _images(self, *arguments: str) -> None:
+        command = ["ctr", "--address", str(self._socket), "--namespace", "k8s.io", "images", *arguments]
         subprocess.run(command, check=True, capture_output=True)
 
     def _start_node(self) -> None:
