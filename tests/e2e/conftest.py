@@ -3,6 +3,7 @@
 Each is something that a user of the reference deployment does, on what those before it left.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,31 +15,31 @@ from e2e.paths import BUILD
 from e2e.prometheus import Prometheus
 from e2e.whole import Whole, whole_cluster
 
-_TIMES = pytest.StashKey[dict[str, str]]()
+_TIMES = pytest.StashKey[dict[str, float]]()
 
 
 @pytest.fixture(scope="session")
-def times(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What took how long, for the end of the run."""
+def times(request: pytest.FixtureRequest) -> dict[str, float]:
+    """What took how many seconds, for the end of the run."""
     return request.config.stash.setdefault(_TIMES, {})
 
 
 @pytest.fixture(scope="session")
-def whole(times: dict[str, str]) -> Iterator[Whole]:
+def whole(times: dict[str, float]) -> Iterator[Whole]:
     with whole_cluster() as cluster:
-        times["cluster up"] = f"{cluster.seconds:.1f} s"
+        times["cluster up"] = cluster.seconds
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def deployment(whole: Whole, times: dict[str, str]) -> Deployment:
+def deployment(whole: Whole, times: dict[str, float]) -> Deployment:
     """The chart with its trial stores, and examples/commodity, all of it Ready."""
     made = Deployment(whole, Path(os.environ["FEATUREPLANE_E2E_VOLUMES"]))
     if made.is_there:
         return made
     try:
-        times["install to Ready"] = f"{made.install():.1f} s"
-        times["views applied to Ready"] = f"{made.apply_example():.1f} s"
+        times["install to Ready"] = made.install()
+        times["views applied to Ready"] = made.apply_example()
     except AssertionError:
         made.tell()
         raise
@@ -60,18 +61,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    times = config.stash.get(_TIMES, {})
-    if size := _image_size():
-        times["image"] = size
-    if times:
-        terminalreporter.section("measured")
-        for name, value in times.items():
-            terminalreporter.line(f"{name:30} {value}")
+    """A table, and the same for programs."""
+    if not (times := config.stash.get(_TIMES, {})):
+        return
+    megabytes = {"image": size / 1e6} if (size := _image_size()) else {}
+    terminalreporter.section("measured")
+    for unit, values in (("s", times), ("MB", megabytes)):
+        for name, value in values.items():
+            terminalreporter.line(f"{name:30} {value:7.1f} {unit}")
+    (BUILD / "measured.json").write_text(json.dumps({"seconds": times, "megabytes": megabytes}, indent=2) + "\n")
 
 
-def _image_size() -> str:
-    """The archive's, which is of nothing else: all layers, unpacked."""
+def _image_size() -> int:
+    """Bytes of all layers, unpacked: the archive has nothing else."""
     archives = os.environ.get("FEATUREPLANE_E2E_ARCHIVES")
-    if not archives:
-        return ""
-    return f"{Path(archives.split(':')[-1]).stat().st_size / 1e6:.0f} MB"
+    return Path(archives.split(":")[-1]).stat().st_size if archives else 0

@@ -81,7 +81,7 @@ def test_a_new_view_is_served_in_half_a_minute(deployment, times):
     started = time.monotonic()
     deployment.apply(SIGNALS)
     until(lambda: deployment.value("desk_signals:rsi_14d", **WTI) is not None)
-    times["new view to first value"] = f"{time.monotonic() - started:.1f} s"
+    times["new view to first value"] = time.monotonic() - started
     newest = deployment.newest("commodity_prices.parquet", "commodity_code", "crude_oil_wti", "rsi_14d")
     assert deployment.value("desk_signals:rsi_14d", **WTI) == newest
 
