@@ -22,13 +22,17 @@ _KEEP = Path(__file__).with_name("keep.py")
 
 
 def main(arguments: list[str]) -> int:
-    command = [sys.executable, str(_KEEP)] if arguments == ["--keep"] else _pytest(arguments)
+    command = [sys.executable, str(_KEEP)] if arguments == ["--keep"] else _pytest("e2e", *arguments)
     try:
         debian.program("prometheus", "prometheus")
         published.crds()
         if kind.docker_answers():
             return _on_kind(command)
         debian.prepare()
+        build.binary()
+        build.binary(build.NODE)
+        if not arguments and (failed := subprocess.run(_pytest("node"), check=False).returncode):
+            return failed
         return _on_this_machine(command)
     except (debian.MachineError, kind.KindError, build.BuildError, alone.InUseError) as error:
         build.say(f"error: nothing can be tested here: {error}")
@@ -41,8 +45,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _on_this_machine(command: list[str]) -> int:
-    build.binary()
-    build.binary(build.NODE)
     archives = images.archives(BUILD / "images")
     node = BUILD / "node"  # emptied by who has it
     ours = {
@@ -65,9 +67,9 @@ def _on_kind(command: list[str]) -> int:
         return subprocess.run(command, env={**os.environ, **ours}, check=False).returncode
 
 
-def _pytest(arguments: list[str]) -> list[str]:
+def _pytest(suite: str, *arguments: str) -> list[str]:
     # In order, and no further than the first that fails: each finds what those before it left.
-    return [sys.executable, "-m", "pytest", "--timeout=600", "-x", "-v", str(ROOT / "tests" / "e2e"), *arguments]
+    return [sys.executable, "-m", "pytest", "--timeout=1200", "-x", "-v", str(ROOT / "tests" / suite), *arguments]
 
 
 if __name__ == "__main__":

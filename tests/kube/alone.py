@@ -41,7 +41,7 @@ def outside(folder: Path, command: list[str], environment: Mapping[str, str] | N
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InUseError(f"another run is using {folder}: wait for it, or end it") from error
-        before = _cgroups()
+        before = _cgroups_before(folder)
         shutil.rmtree(folder)
         folder.mkdir(mode=0o755)
         namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
@@ -67,9 +67,7 @@ def outside(folder: Path, command: list[str], environment: Mapping[str, str] | N
                 signal.signal(number, lambda received, _: os.kill(first, received))
             (folder / "pid").write_text(f"{first}\n")
             code = process.wait()
-        for path in sorted(_cgroups() - before, reverse=True):  # what lies deeper first
-            with suppress(OSError):
-                path.rmdir()
+        _remove_cgroups(folder, before)
         return code if code >= 0 else 128 - code
 
 
@@ -81,7 +79,30 @@ def _child(pid: int) -> int:
     return int(found[0])
 
 
-def _cgroups() -> set[Path]:
+def _cgroups_before(folder: Path) -> set[Path]:
+    """Those that are not ours, written down for the next run: one that was killed has not cleaned up."""
+    known = _list_of_cgroups(folder)
+    if known.exists():
+        _remove_cgroups(folder, {Path(line) for line in known.read_text().splitlines()})
+    before = cgroups()
+    known.write_text("".join(f"{path}\n" for path in before))
+    return before
+
+
+def _remove_cgroups(folder: Path, before: set[Path]) -> None:
+    """All that came since, and are empty: the kernel keeps those in which somebody runs."""
+    for path in sorted(cgroups() - before, reverse=True):  # what lies deeper first
+        with suppress(OSError):
+            path.rmdir()
+    _list_of_cgroups(folder).unlink(missing_ok=True)
+
+
+def _list_of_cgroups(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.cgroups")
+
+
+def cgroups() -> set[Path]:
+    """Of pods and containers, of whatever kubelet."""
     roots = [path for name in _OURS for path in (_CGROUPS / name, *_CGROUPS.glob(f"*/{name}")) if path.is_dir()]
     return {path for root in roots for path in (root, *(each for each in root.rglob("*") if each.is_dir()))}
 
