@@ -150,7 +150,11 @@ _ROWS: dict[str, list[Graph]] = {
                 (f"sum by (status) (increase(feast_materialization_result_total{{{_OPERATOR}}}[1h]))", "{{status}}"),
             ],
         ),
-        Graph("How long the newest run took", "s", [(f"feast_materialization_duration{{{_OPERATOR}}}", _VIEW)]),
+        Graph(
+            "How long the newest run took",
+            "s",
+            [(f"max by (project, feature_view) (feast_materialization_duration{{{_OPERATOR}}})", _VIEW)],
+        ),
         Graph(
             "Rows written in an hour", "short", [(_by_view("featureplane_materialization_rows_written_total"), _VIEW)]
         ),

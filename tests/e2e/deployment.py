@@ -104,7 +104,7 @@ class Deployment:
                 },
             },
             "monitoring": {
-                "serviceMonitor": {"enabled": True, "interval": "5s"},
+                "serviceMonitor": {"enabled": True, "interval": "10s"},
                 "prometheusRule": {"enabled": True},
                 "dashboard": {"enabled": True},
             },

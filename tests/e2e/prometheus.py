@@ -21,7 +21,7 @@ from kube.debian import program
 from kube.server import Server
 
 Object = dict[str, Any]
-_SECONDS = 5  # between scrapes, where a monitor does not say, and between looks at the rules
+_SECONDS = 10  # between scrapes, where a monitor does not say, and between looks at the rules
 _TARGETS = "targets.json"
 _CONFIG = {
     "global": {"scrape_interval": f"{_SECONDS}s", "evaluation_interval": f"{_SECONDS}s"},
@@ -73,11 +73,11 @@ class Prometheus:
         assert answer["status"] == "success", answer
         return answer["data"]
 
-    def series(self, expression: str) -> int:
-        """How many have a number at any time since we started: what a graph over that time shows."""
+    def series(self, expression: str) -> list[dict[str, str]]:
+        """The labels of those that have a number at any time since we started: what a graph over that time shows."""
         now = time.time()
         found = self.ask("query_range", query=expression, start=self.started, end=now, step=_SECONDS)["result"]
-        return sum(any(math.isfinite(float(value)) for _, value in one["values"]) for one in found)
+        return [one["metric"] for one in found if any(math.isfinite(float(value)) for _, value in one["values"])]
 
     def firing(self) -> set[str]:
         """Alerts by their names."""

@@ -82,8 +82,8 @@ def test_without_redis_clients_are_told_when_to_come_back_and_an_alert_fires(dep
     until(lambda: client.run(_ASK)[0] == httpx.codes.SERVICE_UNAVAILABLE)
     status, retry_after = client.run(_ASK)
     assert (status, int(retry_after) > 0) == (httpx.codes.SERVICE_UNAVAILABLE, True)
-    until(lambda: "RedisDown" in prometheus.firing(), 240)
+    until(lambda: "RedisDown" in prometheus.firing(), 300)
     deployment.kubectl("scale", redis, "--replicas=1")
     until(lambda: client.run(_ASK)[0] == httpx.codes.OK)
-    until(lambda: "RedisDown" not in prometheus.firing())
+    until(lambda: "RedisDown" not in prometheus.firing(), 300)
     assert deployment.value(PRICE, **WTI) is not None
