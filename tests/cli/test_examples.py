@@ -27,9 +27,10 @@ SLACK = timedelta(minutes=5)
 
 def command(*arguments):
     return subprocess.run([sys.executable, ROOT / "tools" / "example.py", *arguments], env=clean_environment(),
-                          capture_output=True, text=True, timeout=PATIENCE, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=3 * PATIENCE, check=False)  # fmt: skip
 
 
+@pytest.mark.timeout(400)
 def test_the_demo_runs_to_its_end():
     done = command("commodity", "--port", "0")
     assert done.returncode == 0, done.stdout + done.stderr
