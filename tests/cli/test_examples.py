@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,9 +20,10 @@ from featureplane.rendering.repo import render
 sys.path.append(str(ROOT / "tools"))
 
 import example as tool
-from example_source import compare_with_source, newest_rows
+from example_source import compare_with_source, features_of, newest_rows
 
 MOST_ENTITIES = 100
+MOST_LABELS = 40
 # A row must not outlive its ttl while it is compared.
 SLACK = timedelta(minutes=5)
 
@@ -78,24 +81,31 @@ def test_what_an_example_serves_is_what_its_files_and_feasts_server_say(name, tm
                 with monkeypatch.context() as patch:
                     for variable, value in stores.environment().items():
                         patch.setenv(variable, value)
-                    compare_views(up, tmp_path / part.folder)
+                    store = feasts_store(up, tmp_path / part.folder)
+                    compare_views(up, store)
+                    compare_training_set(up, store, part)
             seen[up.workspace.feast_project] = registered(stores, up.workspace.feast_project).definitions
         # A project that came later has changed none of those before.
         assert seen == {project: registered(stores, project).definitions for project in seen}
 
 
-def compare_views(up, folder):
-    """Every view, for many entities: ours as the files have it, and letter by letter as Feast."""
-    from feast.feature_server import get_app
-    from starlette.testclient import TestClient
-
+def feasts_store(up, folder):
+    """Feast's SDK in the rendered repo; the environment must name the stores."""
     from feast import FeatureStore
 
     folder.mkdir(parents=True)
     project = up.workspace.declarations.project
     for file, text in render(project, definitions(up.workspace)).items():
         (folder / file).write_text(text)
-    with TestClient(get_app(FeatureStore(repo_path=str(folder)), registry_ttl_sec=0)) as feast:
+    return FeatureStore(repo_path=str(folder))
+
+
+def compare_views(up, store):
+    """Every view, for many entities: ours as the files have it, and letter by letter as Feast."""
+    from feast.feature_server import get_app
+    from starlette.testclient import TestClient
+
+    with TestClient(get_app(store, registry_ttl_sec=0)) as feast:
         for view in up.workspace.declarations.views:
             entities = fresh_entities(up.workspace, view)
             names = [feature.name for feature in view.spec.features]
@@ -123,3 +133,36 @@ def fresh_entities(workspace, view):
 
 def by_name(answer):
     return dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
+
+
+def compare_training_set(up, store, part):
+    """Where there are labels, Feast joins to some of them what the files had at their moments, and nothing later."""
+    file = up.workspace.local_root / "labels.parquet"
+    if not file.exists():
+        return
+    labels = pd.read_parquet(file).sample(MOST_LABELS, random_state=1)
+    made = store.get_historical_features(labels, features=store.get_feature_service(part.service)).to_df()
+    assert len(made) == MOST_LABELS
+    views = {view.feast_name: view for view in up.workspace.declarations.views}
+    histories = {name: history_of(up.workspace, view) for name, view in views.items()}
+    for row in made.to_dict("records"):
+        for view, feature in features_of(up.workspace.declarations, part.service):
+            (entity,) = views[view].spec.entities
+            known = known_at(histories[view][row[entity.key]], row["event_timestamp"], views[view].spec.ttl)
+            assert same(row[feature], known[feature]), (view, feature, row, known)
+
+
+def history_of(workspace, view):
+    """Rows of each entity, with their times first."""
+    found = defaultdict(list)
+    for row in pq.read_table(workspace.local_root / view.spec.source.file.path).to_pylist():
+        found[row[view.spec.entities[0].key]].append((row[view.spec.source.timestamp_field], row))
+    return found
+
+
+def known_at(history, moment, ttl):
+    return max((time, row) for time, row in history if moment - ttl <= time <= moment)[1]
+
+
+def same(ours, source):
+    return pd.isna(ours) if source is None else ours == source
