@@ -23,6 +23,7 @@ _COMMANDS = {
     "plan": "plan.plan",
     "apply": "apply.apply",
     "materialize": "materialize.materialize",
+    "parity": "parity.parity",
     "purge": "purge.purge",
     "serve": "serve.serve",
     "up": "up.up",

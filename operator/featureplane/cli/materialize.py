@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -21,12 +21,12 @@ from featureplane.cli.workspace import (
     open_workspace,
     ours,
     registered,
+    span_of,
     views_of,
 )
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization import history
 from featureplane.materialization.windows import Task, due, first_runs, view_plans
-from featureplane.model.durations import parse_duration
 from featureplane.model.feature_view import NEVER
 from featureplane.registry.state import Registered
 from featureplane.rendering.definitions import Definition
@@ -77,7 +77,7 @@ def materialize(
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     shards = _shards(shard, workspace.settings)
     _refuse_schedule(workspace, schedule)
-    span, names = _span(window), view or []
+    span, names = span_of(window), view or []
     declared = None if from_registry else _declared(workspace, names)
     with open_stores(workspace.settings) as stores:
         seen = newest_change(workspace, stores)
@@ -121,15 +121,6 @@ def _registered(declared: list[Definition], known: Registered) -> list[Definitio
     if missing:
         raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
     return declared
-
-
-def _span(window: str | None) -> timedelta | None:
-    if window is None:
-        return None
-    try:
-        return parse_duration(window)
-    except ValueError as error:
-        raise FeatureplaneError(f"--window {window!r} {error}") from error
 
 
 def _shards(shard: str | None, settings: Settings) -> tuple[int, int]:

@@ -16,14 +16,14 @@ from featureplane.materialization.windows import BEGINNING, Task
 from featureplane.model.durations import format_duration
 from featureplane.registry import feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
-from featureplane.settings import Stores
+from featureplane.settings import PostgresAddress, Stores
 
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 
 
 @contextmanager
-def _asking(stores: Stores, *, migrating: bool = False) -> Iterator[Connection]:
+def asking(stores: Stores, *, migrating: bool = False) -> Iterator[Connection]:
     """A transaction in the registry's database."""
     engine = engine_for(stores.postgres)
     try:
@@ -37,7 +37,7 @@ def _asking(stores: Stores, *, migrating: bool = False) -> Iterator[Connection]:
 
 def last_successes(workspace: Workspace, stores: Stores) -> dict[str, datetime]:
     """Each view's watermark, from the run history."""
-    with _asking(stores) as connection:
+    with asking(stores) as connection:
         return history.last_successes(connection, workspace.feast_project)
 
 
@@ -47,13 +47,13 @@ def newest_change(workspace: Workspace, stores: Stores) -> int:
     """
     if not database_exists(stores.postgres):
         return 0
-    with _asking(stores, migrating=True) as connection:
+    with asking(stores, migrating=True) as connection:
         return feast_rows.last_change(connection, workspace.feast_project)
 
 
 def has_untold_runs(workspace: Workspace, stores: Stores) -> bool:
     """Whether there are runs that Feast was not told of. Our tables must be there."""
-    with _asking(stores) as connection:
+    with asking(stores) as connection:
         return outlook.has_unfolded(connection, workspace.feast_project)
 
 
@@ -61,11 +61,16 @@ def what_is_left(
     workspace: Workspace, stores: Stores, job: str, views: Sequence[str], shard: int, of: int
 ) -> frozenset[str]:
     """The views of a pod's part that its Job has not copied yet: a pod that is tried again does not begin anew."""
-    with _asking(stores) as connection:
+    with asking(stores) as connection:
         done = history.succeeded_in(connection, workspace.feast_project, job)
         if of == 1:
             return frozenset(views) - done
         return views_of_shard(connection, workspace.feast_project, job, views, shard, of) - done
+
+
+def offline_of(workspace: Workspace, stores: Stores) -> PostgresAddress:
+    """The PostgreSQL with source tables."""
+    return workspace.settings.offline if workspace.settings.stores == "environment" else stores.postgres
 
 
 def run_tasks(
@@ -75,9 +80,10 @@ def run_tasks(
     if not tasks:
         return []
     done = 0
-    offline = workspace.settings.offline if workspace.settings.stores == "environment" else stores.postgres
     with (
-        materializer(workspace.declarations.project, stores, workspace.repo_path, offline) as engine,
+        materializer(
+            workspace.declarations.project, stores, workspace.repo_path, offline_of(workspace, stores)
+        ) as engine,
         progress("materializing") as advance,
     ):
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from featureplane.errors import FeatureplaneError, InputError, Problem
 from featureplane.local.stores import embedded_stores, must_run
 from featureplane.materialization import sources
 from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
+from featureplane.model.durations import parse_duration
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin_once, database_exists
 from featureplane.registry.plan import closure
@@ -190,6 +192,16 @@ def ours(known: Registered) -> list[Definition]:
             with suppress(KeyError):
                 found |= {item.key: item for item in closure(known.definitions, [known.definitions[key]])}
     return list(found.values())
+
+
+def span_of(window: str | None) -> timedelta | None:
+    """The length of time that `--window` names."""
+    if window is None:
+        return None
+    try:
+        return parse_duration(window)
+    except ValueError as error:
+        raise FeatureplaneError(f"--window {window!r} {error}") from error
 
 
 def views_of(items: Iterable[Definition]) -> list[Definition]:
