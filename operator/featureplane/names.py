@@ -41,7 +41,7 @@ FINALIZER = f"{GROUP}/registry"
 LABEL_PROJECT = f"{GROUP}/project"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "featureplane"
-# On the Jobs that the operator makes itself: what for (initial, purge).
+# On Jobs that no schedule of views makes: what for (initial, purge, parity).
 LABEL_JOB = f"{GROUP}/job"
 
 # A user writes the time into it to have an object looked at now.
@@ -83,6 +83,11 @@ def offline_server(project: str) -> str:
 def materialize(project: str, schedule: str | None = None) -> str:
     """CronJob of a schedule; without one, what all of them share."""
     return f"{project}-materialize-{schedule}" if schedule else f"{project}-materialize"
+
+
+def parity(project: str) -> str:
+    """CronJob that compares what is served with its sources."""
+    return f"{project}-parity"
 
 
 def job(project: str, purpose: str, digest: str) -> str:

@@ -232,6 +232,22 @@ class Schedule(Model):
     """Pods that share the views of one run."""
 
 
+class Parity(Model):
+    """A CronJob that compares what is served with what the sources say, by some entities of every view."""
+
+    cron: Cron = "30 3 * * *"
+    """When: minute, hour, day of month, month, day of week."""
+    time_zone: TimeZone = "Etc/UTC"
+    """Time zone of the cron line, by its IANA name."""
+    sample: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Entities of each view that are compared, at most."""
+    minimum_rate: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """Share of entities that must be equal; below it the view's condition Consistent is False."""
+    logged_differences: Annotated[int, Field(ge=0, le=1000)] = 0
+    """How many of each view's worst differences go to the pod's log, with entities and values, which may be
+    personal."""
+
+
 class BatchEngine(Model):
     """What does the copying."""
 
@@ -426,6 +442,8 @@ class FeastProjectSpec(Model):
     (`0 2 * * *`, the last 7d)."""
     batch_engine: BatchEngine = Field(default_factory=BatchEngine)
     """What copies the rows."""
+    parity: Parity | None = None
+    """Compare what is served with what the sources say, again and again; left out: nobody does."""
     server: Server = Field(default_factory=Server)
     """The feature server."""
     registry_server: Enabled = Field(default_factory=Enabled)

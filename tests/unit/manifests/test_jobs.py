@@ -38,6 +38,35 @@ def test_what_a_hand_could_change_is_said_so_that_apply_undoes_it():
     assert cron_job()["suspend"] is False
 
 
+def parity_args(**parity):
+    spec = one(a_context(parity=parity), "CronJob", "feast-parity")["spec"]
+    return container(spec["jobTemplate"]["spec"]["template"])["args"]
+
+
+def test_nobody_compares_unless_the_project_says_so():
+    assert ("CronJob", "feast-parity") not in named(a_context())
+
+
+def test_a_check_is_a_cron_job_with_the_pod_of_a_run():
+    item = one(a_context(parity={"cron": "7 3 * * 1", "timeZone": "Europe/Berlin"}), "CronJob", "feast-parity")
+    spec, run = item["spec"], cron_job()
+    assert (spec["schedule"], spec["timeZone"]) == ("7 3 * * 1", "Europe/Berlin")
+    labels = spec["jobTemplate"]["metadata"]["labels"]
+    assert labels == {**run["jobTemplate"]["metadata"]["labels"], "featureplane.dev/job": "parity"}
+    pods = [each["jobTemplate"]["spec"]["template"] for each in (spec, run)]
+    for pod in pods:
+        del container(pod)["args"]
+    assert pods[0] == pods[1]
+
+
+def test_no_value_is_logged_unless_the_project_says_so():
+    always = ["parity", "--registered", "--record"]
+    file = "/etc/featureplane/project.yaml"
+    assert parity_args() == [*always, "--sample", "1000", "--differences", "0", file]
+    found = parity_args(sample=50, loggedDifferences=7)
+    assert found == [*always, "--sample", "50", "--differences", "7", file]
+
+
 def test_a_run_ends_and_goes():
     spec = job()
     assert spec["activeDeadlineSeconds"] == 6 * 3600
