@@ -117,9 +117,9 @@ def of_project(metric, **labels):
 
 
 QUEUE = operator("featureplane_queue_length")
-FRESH, STALE, INVALID = (
+FRESH, STALE, INVALID, INCONSISTENT = (
     of_project("featureplane_views", condition=condition, status=status)
-    for condition, status in (("Fresh", "True"), ("Fresh", "False"), ("Valid", "False"))
+    for condition, status in (("Fresh", "True"), ("Fresh", "False"), ("Valid", "False"), ("Consistent", "False"))
 )
 RUNS = "feast_materialization_result_total"
 SUCCEEDED, FAILED, FAILED_ONCE = (
@@ -148,7 +148,7 @@ USED, LIMIT = (server(f"featureplane_server_online_store_{name}_bytes") for name
 
 # What a release tells that is well, every minute for two hours.
 WELL = {
-    QUEUE: "0x120", FRESH: "3x120", STALE: "0x120", INVALID: "0x120",
+    QUEUE: "0x120", FRESH: "3x120", STALE: "0x120", INVALID: "0x120", INCONSISTENT: "0x120",
     SUCCEEDED: "1+0.02x120", FAILED_ONCE: "7x120", DURATION: "20x120", REJECTED: "5x120",
     AGE: "600x120", FAST: "0+600x120", SLOW: "0+600x120", ALL: "0+600x120",
     MISSING: "0+10x120", PRESENT: "0+590x120", NOT_FOUND: "0+10x120",
@@ -160,6 +160,7 @@ FAULTS = {
     "FeatureViewStale": {AGE: "93000+60x120"},
     "FeatureViewRunsMissed": {STALE: "0x60 1x60"},
     "FeatureViewInvalid": {INVALID: "0x60 1x60"},
+    "FeatureViewInconsistent": {INCONSISTENT: "0x60 1x60"},
     # A view's first failure makes its series.
     "MaterializationFailed": {FAILED: "_x100 1x20"},
     "MaterializationFailed again": {FAILED_ONCE: "7x100 8x20"},

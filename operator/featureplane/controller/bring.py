@@ -76,19 +76,22 @@ async def bring(
         metrics.ERRORS.labels(metrics.metrics_label(seen.key), type(error).__name__).inc()
         passes = not isinstance(error, _STAYS)
         return verdict, Registry(wanted, dict(digests), dict(owners), trouble=_trouble(error, project), passes=passes)
-    _measure(seen, looked)
+    _measure(seen, looked, compares=project.spec.parity is not None)
     if looked.has_unfolded:
         await register.fold()
     return verdict, Registry(wanted, dict(brought.digests), dict(brought.owners), dict(brought.kept), looked)
 
 
-def _measure(seen: Seen, looked: Looked) -> None:
+def _measure(seen: Seen, looked: Looked, *, compares: bool) -> None:
     """Tell Prometheus of the runs of the project's views; what else the registry holds is not ours to watch."""
     project, views = metrics.metrics_label(seen.key), {item.feast_name for item in seen.views}
     metrics.keep_views(project, views)
     metrics.count_runs(project, (run for run in looked.ended if run.view in views))
     for view in views.intersection(looked.runs):
         metrics.show_newest_run(project, looked.runs[view][0])
+    metrics.show_parity(
+        project, {view: looked.parity[view] for view in views.intersection(looked.parity)} if compares else {}
+    )
 
 
 def _removable(fates: Mapping[ObjectKey, deletion.Fate], wanted: Mapping[Key, Definition]) -> Removable:

@@ -5,12 +5,14 @@ A Job's pod ends before it is scraped: what its runs did is told here, from the 
 `feast_materialization_duration`, a name that alerts ask for.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from featureplane.materialization.history import SUCCEEDED, Run
+from featureplane.parity.kinds import EXCUSED, WRONG
+from featureplane.parity.outcomes import Outcome
 
 # A series of each counter that says when it began to count: as many again, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -63,6 +65,24 @@ NEWEST_EVENT = Gauge(
     ["project", "view"],
     registry=REGISTRY,
 )
+
+PARITY_RATE = Gauge(
+    "featureplane_parity_rate",
+    "Share of a view's compared entities of which what is served is what the source says, at the last check.",
+    ["project", "view"],
+    registry=REGISTRY,
+)
+PARITY_COMPARED = Gauge(
+    "featureplane_parity_compared", "Entities that the last check compared.", ["project", "view"], registry=REGISTRY
+)
+PARITY_MISMATCHES = Gauge(
+    "featureplane_parity_mismatches",
+    "Entities by what came of them at the last check; ahead and pending are no mistakes.",
+    ["project", "view", "kind"],
+    registry=REGISTRY,
+)
+# The views of each project that these have series of.
+_compared: dict[str, set[str]] = {}
 
 _OF_A_VIEW = ("project", "feature_view")
 RUN_SECONDS = Histogram(
@@ -125,6 +145,28 @@ def show_newest_run(project: str, run: Run) -> None:
     LAST_RUN_SECONDS.labels(project, run.view).set(run.seconds)
 
 
+def show_parity(project: str, found: Mapping[str, Outcome]) -> None:
+    """Tell what the last check of each view found, and nothing of any other."""
+    for view in _compared.get(project, set()).difference(found):
+        _forget_parity(project, view)
+    for view, outcome in found.items():
+        if outcome.rate is None:
+            _forget_parity(project, view)
+            continue
+        PARITY_RATE.labels(project, view).set(outcome.rate)
+        PARITY_COMPARED.labels(project, view).set(outcome.compared)
+        for kind in (*WRONG, *EXCUSED):
+            PARITY_MISMATCHES.labels(project, view, kind.value).set(outcome.counts.get(kind, 0))
+    _compared[project] = set(found)
+
+
+def _forget_parity(project: str, view: str) -> None:
+    for metric in (PARITY_RATE, PARITY_COMPARED, PARITY_MISMATCHES):
+        for more in [(kind.value,) for kind in (*WRONG, *EXCUSED)] if metric is PARITY_MISMATCHES else [()]:
+            with suppress(KeyError):
+                metric.remove(project, view, *more)
+
+
 def keep_views(project: str, views: Collection[str]) -> None:
     """Drop the series of runs of all other views of the project: they are gone."""
     for view in _measured.get(project, set()).difference(views):
@@ -138,6 +180,7 @@ def keep_views(project: str, views: Collection[str]) -> None:
 def forget(project: str) -> None:
     """Drop the series of a project that is gone."""
     _measured.pop(project, None)
+    show_parity(project, {})
     for metric in (
         RECONCILES, RECONCILE_SECONDS, ERRORS, VIEWS, REGISTRY_WRITES, WRITER_BUSY, NEWEST_EVENT, *_OF_RUNS
     ):  # fmt: skip

@@ -19,6 +19,7 @@ from featureplane.controller.tally import Tally
 from featureplane.errors import FeatureplaneError, Fenced
 from featureplane.materialization import history, outlook
 from featureplane.model.feast_project import FeastProject
+from featureplane.parity import outcomes
 from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.plan import RETAIN, Plan, compare, references
@@ -63,6 +64,8 @@ class Looked:
     # Feast was not told of all of them.
     has_unfolded: bool = False
     ended: Sequence[history.Run] = ()
+    # The newest check of each view against its source.
+    parity: Mapping[str, outcomes.Outcome] = field(default_factory=dict)
 
 
 class Register:
@@ -82,6 +85,8 @@ class Register:
         # Nothing was read yet, or somebody may have written since.
         self._is_stale = True
         self._last_run = 0
+        self._last_check = 0
+        self._parity: dict[str, outcomes.Outcome] = {}
         self._tally = Tally()
         self._used = time.monotonic()
         self._fenced_at: float | None = None
@@ -256,6 +261,7 @@ class Register:
         for change in plan.changes:
             if change.action == "remove":
                 ours.pop(change.key, None)
+                self._parity.pop(change.key[1], None)
             else:
                 ours[change.key] = change.definition
         before, owners = (self._digests, self._owners) if only is not None else ({}, {})
@@ -284,7 +290,10 @@ class Register:
                 outlook.pending_purges(connection, self._name),
                 outlook.has_unfolded(connection, self._name),
             )
-        self._last_run = newest
+            checked, parity = outcomes.newest(connection, self._name, self._last_check)
+        self._last_run, self._last_check = newest, checked
+        self._parity |= parity
+        looked = replace(looked, parity=dict(self._parity))
         return replace(looked, ended=self._tally.take(ended))
 
 

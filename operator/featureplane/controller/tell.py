@@ -138,6 +138,7 @@ def _facts(told: Told, item: Item, project: FeastProject, deprecated: Mapping[Ke
         None if told.registry.trouble else item.feast_name in told.registry.looked.waiting,
         _held(told, item),
         deprecated.get(key) if mine else None,
+        told.registry.looked.parity.get(item.feast_name) if told.registry.owners.get(key) == item.owner else None,
     )
 
 
@@ -218,6 +219,6 @@ def _measure(told: Told, views: Mapping[str, tuple[Mapping[str, Any], bool]]) ->
 
 
 def _combinations() -> Iterator[tuple[str, str]]:
-    for kind in ("Valid", "Registered", "Materialized", "Fresh", "Ready"):
+    for kind in ("Valid", "Registered", "Materialized", "Fresh", "Consistent", "Ready"):
         for truth in ("True", "False", "Unknown"):
             yield kind, truth

@@ -1,6 +1,7 @@
 """The status of a FeatureView: what is so, why, and what to do next. Pure.
 
-Ready is what `kubectl wait` waits for: valid, registered, copied once where it is to be online, and fresh.
+Ready is what `kubectl wait` waits for: valid, registered, copied once where it is to be online, and fresh. Consistent
+is there where the project asks for checks of what is served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from featureplane.materialization.outlook import MOST_RUNS
 from featureplane.model.cron import next_time
 from featureplane.model.feast_project import FeastProject
 from featureplane.model.feature_view import NEVER, FeatureView
+from featureplane.parity.outcomes import Outcome
 
 # A run takes a while after it is due.
 _GRACE = timedelta(minutes=15)
@@ -37,6 +39,7 @@ class Facts:
     held: tuple[str, str] | None = None
     # That the view or features of it are deprecated.
     deprecated: Condition | None = None
+    parity: Outcome | None = None
 
 
 def view_status(item: Item, facts: Facts, now: datetime) -> tuple[dict[str, Any], list[Condition]]:
@@ -83,7 +86,8 @@ def _conditions(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now
         ready = Condition("Ready", "True", "Suspended" if suspended else "Ready", _READY[suspended])
     if facts.held:
         ready = Condition("Ready", "False", *facts.held)
-    conditions = [ready, valid, registered, materialized, fresh, *((facts.deprecated,) if facts.deprecated else ())]
+    stated = (facts.deprecated,) if facts.deprecated else ()
+    conditions = [ready, valid, registered, materialized, fresh, *_consistent(item, facts), *stated]
     if facts.held or item.deleting:
         reason, message = facts.held or ("Deleting", "it is being taken out of the registry")
         return [*conditions, Condition("Reconciling", "True", reason, message)]
@@ -178,6 +182,27 @@ def _fresh(item: Item, facts: Facts, runs: Sequence[Mapping[str, Any]], now: dat
         message = "two runs in a row did not succeed; look at kubectl get jobs -l component=materialization"
         return Condition(kind, "False", "RunsMissing", message)
     return Condition(kind, "True", "UpToDate")
+
+
+def _consistent(item: Item, facts: Facts) -> list[Condition]:
+    """Whether what is served is what the source says; nothing where nobody compares. It makes no view unready: what is
+    served is the best that there is.
+    """
+    kind = "Consistent"
+    compared = facts.project.spec.parity if facts.project else None
+    if compared is None or not isinstance(item.model, FeatureView) or not item.model.spec.online:
+        return []
+    if facts.waits is None:
+        return [_as_before(item, kind, facts.digest)]
+    found = facts.parity
+    if found is None:
+        return [Condition(kind, "Unknown", "NotChecked", "nobody has compared it with its source yet")]
+    if found.failed or found.rate is None:
+        return [Condition(kind, "Unknown", "CheckFailed" if found.failed else "NothingCompared", found.words())]
+    if found.is_below(compared.minimum_rate):
+        message = f"{found.words()}; featureplane parity shows where they differ"
+        return [Condition(kind, "False", "SourceDiffers", message)]
+    return [Condition(kind, "True", "SourceMatches", found.words())]
 
 
 def _schedule(item: Item, project: FeastProject | None) -> tuple[str, str] | None:

@@ -98,6 +98,12 @@ RESOURCES = (
             _DEPRECATED,
             Column("Rows", ".status.runs[0].rowsWritten", "integer", wide=True, description="Written by the last run."),
             Column("Next Run", ".status.nextScheduleTime", wide=True, description="When the next run starts."),
+            Column(
+                "Consistent",
+                _of_condition("Consistent", "status"),
+                wide=True,
+                description="Whether what is served is what the source says.",
+            ),
             Column("TTL", ".spec.ttl", wide=True, description="How long a value is fit for use."),
             _PROJECT,
             _OWNER,

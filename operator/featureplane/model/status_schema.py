@@ -97,8 +97,9 @@ FEATURE_VIEW = _object(
     {
         "observedGeneration": _OBSERVED_GENERATION,
         "conditions": _conditions(
-            "Valid, Registered, Materialized, Fresh and Ready, where it or a feature is deprecated Deprecated, and"
-            " while something is under way or stuck Reconciling or Stalled."
+            "Valid, Registered, Materialized, Fresh and Ready, where the project compares what is served Consistent,"
+            " where it or a feature is deprecated Deprecated, and while something is under way or stuck Reconciling or"
+            " Stalled."
         ),
         "runs": {
             "description": f"The last {MOST_RUNS} runs, the newest first.",

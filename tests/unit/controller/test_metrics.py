@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import generate_latest
 
 from featureplane.controller import metrics
-from unit.controller.test_view_status import NOW, a_run
+from featureplane.parity.kinds import Kind
+from unit.controller.test_view_status import NOW, a_run, an_outcome
 
 PROJECT = "data/feast"
 VIEW = {"project": PROJECT, "feature_view": "commodity_prices"}
@@ -60,6 +61,29 @@ def test_the_newest_run_s_duration_stands_beside_the_sums():
     assert told("feast_materialization_duration") == 2.5
 
 
+def parity(name, **labels):
+    return metrics.REGISTRY.get_sample_value(
+        f"featureplane_parity_{name}", {"project": PROJECT, "view": "commodity_prices", **labels}
+    )
+
+
+def test_what_a_check_found_is_told_by_kind():
+    counts = {Kind.EQUAL: 6, Kind.MISSING: 1, Kind.STALE: 1, Kind.AHEAD: 5}
+    metrics.show_parity(PROJECT, {"commodity_prices": an_outcome(counts=counts)})
+    assert (parity("rate"), parity("compared")) == (0.75, 8)
+    found = {kind.value: parity("mismatches", kind=kind.value) for kind in Kind if kind != Kind.EQUAL}
+    assert found == {
+        "different": 0, "missing": 1, "stale": 1, "late": 0, "extra": 0, "ahead": 5, "pending": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("later", [{}, {"commodity_prices": an_outcome(counts={}, failed=True)}])
+def test_a_view_of_which_nothing_is_known_any_more_has_no_rate(later):
+    metrics.show_parity(PROJECT, {"commodity_prices": an_outcome()})
+    metrics.show_parity(PROJECT, later)
+    assert series() == []
+
+
 def test_a_view_that_is_gone_leaves_no_series():
     metrics.count_runs(PROJECT, [a_run(), a_run(view="stays")])
     metrics.show_newest_run(PROJECT, a_run())
@@ -69,6 +93,7 @@ def test_a_view_that_is_gone_leaves_no_series():
 
 
 def test_a_project_that_is_gone_leaves_no_series():
+    metrics.show_parity(PROJECT, {"commodity_prices": an_outcome()})
     metrics.count_runs(PROJECT, [a_run()])
     metrics.show_newest_run(PROJECT, a_run())
     metrics.forget(PROJECT)

@@ -12,6 +12,8 @@ from featureplane.errors import Problem
 from featureplane.materialization.history import Run
 from featureplane.model.crd import RESOURCES, manifest
 from featureplane.model.feast_project import FeastProject
+from featureplane.parity.kinds import Kind
+from featureplane.parity.outcomes import Outcome
 from unit.controller.test_inventory import in_cluster
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -81,6 +83,48 @@ def test_a_registry_that_does_not_answer_makes_no_view_ready():
     view.status, _ = view_status(view, facts(runs=[a_run()]), NOW)
     assert conditions(view, facts(waits=None))["Ready"] == ("True", "Ready")
     assert conditions(view, facts(waits=None, digest="another"))["Ready"] == ("Unknown", "RegistryUnavailable")
+
+
+CHECKED = FeastProject.model_validate(in_cluster(a_project(parity={"minimumRate": 0.9})))
+
+
+def checked(**changes):
+    return facts(project=CHECKED, runs=[a_run()], **changes)
+
+
+def an_outcome(**changes):
+    return Outcome("commodity_prices", **{"checked_at": NOW, "counts": {Kind.EQUAL: 9, Kind.STALE: 1}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "found", "words"),
+    [
+        (None, ("Unknown", "NotChecked"), "nobody has compared it with its source yet"),
+        (an_outcome(), ("True", "SourceMatches"), "9 of 10 entities are equal (90 %): 1 stale"),
+        (
+            an_outcome(counts={Kind.EQUAL: 8, Kind.MISSING: 2, Kind.AHEAD: 3}), ("False", "SourceDiffers"),
+            "8 of 10 entities are equal (80 %): 2 missing, 3 ahead; featureplane parity shows where they differ",
+        ),
+        (an_outcome(counts={Kind.PENDING: 3}), ("Unknown", "NothingCompared"), "nothing was compared"),
+        (an_outcome(counts={}, failed=True, message="no file"), ("Unknown", "CheckFailed"), "no file"),
+    ],
+)  # fmt: skip
+def test_what_a_check_found_is_a_condition_of_its_own(outcome, found, words):
+    status, _ = view_status(item(), checked(parity=outcome), NOW)
+    (condition,) = [each for each in status["conditions"] if each["type"] == "Consistent"]
+    assert ((condition["status"], condition["reason"]), condition["message"]) == (found, words)
+    assert conditions(item(), checked(parity=outcome))["Ready"] == ("True", "Ready")
+
+
+def test_nobody_says_that_a_view_is_consistent_where_nobody_compares():
+    for view, known in ((item(), facts(parity=an_outcome())), (item(online=False), checked(parity=an_outcome()))):
+        assert "Consistent" not in conditions(view, known)
+
+
+def test_a_registry_that_does_not_answer_forgets_no_check():
+    view = item()
+    view.status, _ = view_status(view, checked(parity=an_outcome()), NOW)
+    assert view_status(view, checked(waits=None), NOW)[0]["conditions"] == view.status["conditions"]
 
 
 def test_the_next_status_of_an_unchanged_view_is_the_same():
