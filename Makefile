@@ -52,7 +52,7 @@ cluster: $(STAMP) ## keep such a cluster up until Ctrl-C, with the image loaded
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
-test-data: $(DATA_STAMP) ## Spark on Iceberg, Redis Cluster and Sentinel; needs Java 17, and fetches 500 MB the first time
+test-data: $(DATA_STAMP) kube ## Spark on Iceberg, Redis Cluster and Sentinel, neighbours; needs Java 17, and fetches 2 GB the first time
 	$(BIN)/pytest $(DATA_SUITES) $(PYTEST_ARGS)
 
 test-browser: $(STAMP) ## the status page in Debian's Chromium, which is installed where it is missing and we are root

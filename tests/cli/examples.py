@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from cli.commands import ROOT, Place
 from featureplane.local.stores import embedded_stores
+from featureplane.model.feast_project import FeastProject
+from featureplane.settings import Stores
+
+
+def project_of(name: str) -> FeastProject:
+    return FeastProject.model_validate(yaml.safe_load((ROOT / "examples" / name / "project.yaml").read_text()))
 
 
 @contextmanager
@@ -25,6 +33,14 @@ def an_example(name: str, folder: Path) -> Iterator[Place]:
     made.state.mkdir()
     with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]):
         yield made
+
+
+@contextmanager
+def named_stores(place: Place) -> Iterator[Stores]:
+    """Its stores, which every command from here on finds in its environment, and so do programs that are not ours."""
+    with embedded_stores(place.state / "stores", search_path=os.environ["PATH"]) as stores:
+        place.variables |= {**stores.environment(), "FEATUREPLANE_STORES": "environment"}
+        yield stores
 
 
 def put_online(place: Place) -> None:

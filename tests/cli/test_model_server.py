@@ -1,6 +1,5 @@
 """examples/neighbours/fastapi on a feature server of examples/commodity, and what it makes of its faults."""
 
-import os
 import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -13,9 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from cli.commands import ROOT, Place, until
-from cli.examples import put_online, serving
+from cli.examples import named_stores, put_online, serving
 from cli.newest import newest_rows
-from featureplane.local.stores import embedded_stores
 from tcp_proxy import TcpProxy
 
 EXAMPLE = "commodity"
@@ -26,13 +24,8 @@ KEY = "commodity_code"
 @pytest.fixture(scope="module")
 def redis(example: Place) -> Iterator[TcpProxy]:
     """The way from every command to Redis."""
-    with (
-        embedded_stores(example.state / "stores", search_path=os.environ["PATH"]) as stores,
-        TcpProxy(stores.redis.port) as proxy,
-    ):
-        example.variables |= {
-            **stores.environment(), "FEATUREPLANE_STORES": "environment", "FEATUREPLANE_REDIS_PORT": str(proxy.port),
-        }  # fmt: skip
+    with named_stores(example) as stores, TcpProxy(stores.redis.port) as proxy:
+        example.variables["FEATUREPLANE_REDIS_PORT"] = str(proxy.port)
         yield proxy
 
 
