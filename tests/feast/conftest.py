@@ -33,6 +33,10 @@ from featureplane.settings import Stores
 _numbers = itertools.count(1)
 
 
+# The audit table's refuse to have it emptied.
+_WITHOUT_TRIGGERS = "SET session_replication_role = replica"
+
+
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
     made = Zygote()
@@ -77,6 +81,7 @@ def template(servers: Stores, warm_children: None) -> str:
     with Writer(FeastProject.model_validate(a_project()), stores) as writer:
         writer.apply(compare("feast", defined(a_project()), Registered()))
     with psycopg.connect(**stores.postgres.keywords) as connection:
+        connection.execute(_WITHOUT_TRIGGERS)
         connection.execute(f"TRUNCATE {', '.join(_tables(connection))} RESTART IDENTITY")
     return stores.postgres.dbname
 
@@ -131,6 +136,7 @@ def world(make_world: Callable[[], World], used: list[str]) -> Iterator[World]:
     yield made
     made.close()
     with psycopg.connect(autocommit=True, **made.stores.postgres.keywords) as connection:
+        connection.execute(_WITHOUT_TRIGGERS)
         connection.execute(";".join(f"DELETE FROM {table}" for table in _tables(connection)))
     used.append(made.stores.postgres.dbname)
 

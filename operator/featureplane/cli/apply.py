@@ -18,6 +18,7 @@ from featureplane.cli.workspace import (
     registered,
 )
 from featureplane.errors import FeatureplaneError, PlanRefused
+from featureplane.registry.actor import local_user
 from featureplane.registry.plan import Plan, compare
 from featureplane.registry.writer import Writer
 from featureplane.settings import Settings, Stores
@@ -54,7 +55,7 @@ class _Step:
 
 def _step(item: Workspace, stores: Stores, stack: ExitStack, *, prune: bool) -> _Step:
     """The plan of one project, made after its epoch was taken: whoever writes in between fences us."""
-    writer = stack.enter_context(Writer(item.declarations.project, stores))
+    writer = stack.enter_context(Writer(item.declarations.project, stores, local_user("featureplane apply")))
     writer.open()
     known = registered(stores, item.feast_project)
     plan = compare(item.feast_project, definitions(item), known, prune=prune)

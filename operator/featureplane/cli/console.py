@@ -30,11 +30,11 @@ class _Console(Console):
 out = _Console()
 err = _Console(stderr=True)
 
-_LONGEST = 160
+LONGEST = 160
 _WIDEST = 10_000
 
 
-def printable(value: Any, longest: int = _LONGEST) -> str:
+def printable(value: Any, longest: int = LONGEST) -> str:
     """A value on one line: text as it is where it can be printed, everything else escaped, long text cut."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = _escaped(text)

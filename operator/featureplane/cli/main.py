@@ -25,6 +25,7 @@ _COMMANDS = {
     "materialize": "materialize.materialize",
     "parity": "parity.parity",
     "purge": "purge.purge",
+    "history": "history.history",
     "serve": "serve.serve",
     "up": "up.up",
     "doctor": "doctor.doctor",

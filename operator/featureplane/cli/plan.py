@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from featureplane.cli.console import print_json, printable, say
+from featureplane.cli.console import LONGEST, print_json, printable, say
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
@@ -15,7 +15,7 @@ from featureplane.cli.workspace import (
     open_workspaces,
     registered,
 )
-from featureplane.registry.plan import Change, Plan, compare
+from featureplane.registry.plan import Change, FieldChange, Plan, compare
 from featureplane.settings import Settings
 
 Prune = Annotated[
@@ -79,16 +79,17 @@ def _show_change(change: Change) -> None:
     sign, style = _SIGNS[change.action]
     say(f"  {sign} {change.definition.kind} {change.definition.name}", style)
     for field in change.fields:
-        if change.definition.kind == "feature_service" and field.path.endswith(".projection"):  # a digest
-            say(f"      {field.path.removesuffix('.projection')}: what it takes from the view changed")
-        else:
-            say(f"      {field.path}: {_value(field.before)} -> {_value(field.after)}")
+        say(f"      {field_line(change.definition.kind, field)}")
     for effect in change.effects:
         say(f"      {effect}", "dim")
 
 
-def _value(value: Any) -> str:
-    return "(none)" if value is None else printable(value)
+def field_line(kind: str, field: FieldChange, longest: int = LONGEST) -> str:
+    """One field of an object, before and after, on a line."""
+    if kind == "feature_service" and field.path.endswith(".projection"):  # a digest
+        return f"{field.path.removesuffix('.projection')}: what it takes from the view changed"
+    before, after = ("(none)" if value is None else printable(value, longest) for value in (field.before, field.after))
+    return f"{field.path}: {before} -> {after}"
 
 
 def as_data(item: Plan) -> dict[str, Any]:

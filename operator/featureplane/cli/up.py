@@ -32,6 +32,7 @@ from featureplane.local import loop
 from featureplane.local.files import write_folder
 from featureplane.materialization.windows import due, view_plans
 from featureplane.model.feast_project import Schedule
+from featureplane.registry.actor import local_user
 from featureplane.registry.plan import compare
 from featureplane.registry.writer import Writer
 from featureplane.rendering import repo
@@ -65,7 +66,7 @@ def up(
     with ExitStack() as stack:
         stores = stack.enter_context(open_stores(workspace.settings))
         must_answer(stores)
-        keeper = Keeper(workspace, stores, Writer(workspace.declarations.project, stores), prune)
+        keeper = Keeper(workspace, stores, _writer(workspace, stores), prune)
         stack.callback(lambda: keeper.writer.close())  # noqa: PLW0108 - the writer it has then
         # The server loads Feast while the registry is written; opening the writer makes the database it looks at.
         keeper.writer.open()
@@ -162,7 +163,7 @@ class Keeper:
 
     def _renew_writer(self) -> None:
         self.writer.close()
-        self.writer = Writer(self.workspace.declarations.project, self.stores)
+        self.writer = _writer(self.workspace, self.stores)
 
     def _write_repo(self) -> None:
         """A Feast repo and the environment for it, so that Feast's own CLI and SDK work beside us."""
@@ -170,6 +171,10 @@ class Keeper:
         files = repo.render(self.workspace.declarations.project, definitions(self.workspace))
         write_folder(state / "feature_repo", files)
         loop.write_environment(state / "env", self.stores)
+
+
+def _writer(workspace: Workspace, stores: Stores) -> Writer:
+    return Writer(workspace.declarations.project, stores, local_user("featureplane up"))
 
 
 def _handle(event: loop.Event, keeper: Keeper, files: loop.WatchedFiles, read: Callable[[], Workspace]) -> None:

@@ -12,12 +12,13 @@ from featureplane.controller.addresses import SecretTrouble, postgres_of, secret
 from featureplane.controller.cluster import Secret
 from featureplane.controller.inventory import Item, ObjectKey
 from featureplane.controller.judge import Verdict
-from featureplane.controller.register import Looked, Removable
+from featureplane.controller.register import VIA, Actors, Looked, Removable
 from featureplane.controller.seen import Seen
 from featureplane.controller.world import Claim, World, claim
 from featureplane.errors import FeatureplaneError, SchemaTooNew, StoreUnavailable, UntrustedRegistry
 from featureplane.materialization.outlook import Purges
 from featureplane.model.feast_project import FeastProject
+from featureplane.registry.actor import Actor
 from featureplane.rendering.definitions import Definition, Key, define
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ async def bring(
         await _refuse_conflict(world, seen, project, claim(project, postgres))
         register = await world.register(project, stores_of(project, secrets, world.settings.namespace))
         for _ in range(_ROUNDS):
-            brought = await register.bring(list(wanted.values()), _removable(fates, wanted), look=look)
+            brought = await register.bring(list(wanted.values()), _removable(fates, wanted), _actors(seen), look=look)
             if not brought.refused:
                 break
             verdict = verdict.without(_declarers(verdict, brought.refused))
@@ -101,6 +102,22 @@ def _removable(fates: Mapping[ObjectKey, deletion.Fate], wanted: Mapping[Key, De
         for key, fate in fates.items()
         if isinstance(fate, deletion.Remove) and fate.key not in wanted
     }
+
+
+def _actors(seen: Seen) -> Actors:
+    """Who last wrote each of the project's objects."""
+    items = [*seen.views, *seen.services, *((seen.project,) if seen.project else ())]
+    return {
+        (_DEFINED_BY[item.kind], item.owner): Actor(
+            item.manager, VIA, item.owner, item.uid, item.resource_version, item.generation
+        )
+        for item in items
+    }
+
+
+_DEFINED_BY = {
+    names.FEATURE_VIEW: "feature_view", names.FEATURE_SERVICE: "feature_service", names.FEAST_PROJECT: "project",
+}  # fmt: skip
 
 
 def _defined(verdict: Verdict) -> dict[Key, Definition]:

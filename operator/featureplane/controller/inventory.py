@@ -53,6 +53,8 @@ class Item:
     feast_name: str
     model: Kind | None
     problems: tuple[Problem, ...]
+    # Who last wrote the spec, as a field manager.
+    manager: str = ""
     # JSON, for thousands of parsed statuses would be most of the operator's memory.
     _status: bytes = b"{}"
 
@@ -214,7 +216,7 @@ class Inventory:
         item = Item(
             before.kind, before.namespace, before.name, before.uid, before.created, before.generation,
             str(metadata["resourceVersion"]), *_marks(metadata), before.project, before.feast_name, before.model,
-            before.problems,
+            before.problems, before.manager,
         )  # fmt: skip
         item.status = body.get("status") or {}
         return item
@@ -239,9 +241,21 @@ def _item(key: ObjectKey, body: Mapping[str, Any]) -> Item:
         kind, namespace, name, str(metadata["uid"]), str(metadata.get("creationTimestamp", "")),
         int(metadata.get("generation", 0)), str(metadata["resourceVersion"]), *_marks(metadata),
         _project(kind, namespace, name, model, spec), _feast_name(name, model, spec), model, tuple(problems),
+        _manager(metadata),
     )  # fmt: skip
     item.status = body.get("status") or {}
     return item
+
+
+def _manager(metadata: Mapping[str, Any]) -> str:
+    """The newest field manager of the spec. Ours writes finalizers and the status."""
+    entries = [
+        entry
+        for entry in metadata.get("managedFields") or ()
+        if entry.get("manager") != names.FIELD_MANAGER and "f:spec" in (entry.get("fieldsV1") or {})
+    ]
+    newest = max(entries, key=lambda entry: str(entry.get("time")), default=None)
+    return str(newest.get("manager", "")) if newest else ""
 
 
 def _project(kind: str, namespace: str, name: str, model: Kind | None, spec: Any) -> ProjectKey:

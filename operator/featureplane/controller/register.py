@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from featureplane.controller.metrics import REGISTRY_WRITES, WRITER_BUSY, metrics_label
@@ -21,6 +22,7 @@ from featureplane.materialization import history, outlook
 from featureplane.model.feast_project import FeastProject
 from featureplane.parity import outcomes
 from featureplane.registry import catalogue, feast_rows, schema
+from featureplane.registry.actor import Actor, Declarer, actors_of
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.plan import RETAIN, Plan, compare, references
 from featureplane.registry.state import Registered
@@ -32,6 +34,10 @@ from featureplane.settings import Stores
 R = TypeVar("R")
 # The object that has the definition, and whether that says Delete itself.
 Removable = Mapping[Key, tuple[str, bool]]
+Actors = Mapping[Declarer, Actor]
+VIA = "featureplane operator"
+# What no object is known to have asked for.
+NOBODY = Actor("", VIA)
 logger = logging.getLogger(__name__)
 
 # After another operator took over, this one waits before it does: it may be about to end.
@@ -78,7 +84,7 @@ class Register:
         self._label = metrics_label(project.key)
         self._told = _told(project)
         self._engine = engine_for(stores.postgres, "featureplane-operator")
-        self._writer = Writer(project, stores)
+        self._writer = Writer(project, stores, NOBODY)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"registry-{project.metadata.name}")
         self._digests: dict[Key, str] = {}
         self._owners: dict[Key, str] = {}
@@ -98,16 +104,22 @@ class Register:
         return self._told == _told(project)
 
     async def bring(
-        self, declared: Sequence[Definition], removable: Removable | None = None, *, look: bool = False
+        self,
+        declared: Sequence[Definition],
+        removable: Removable | None = None,
+        actors: Actors = MappingProxyType({}),
+        *,
+        look: bool = False,
     ) -> Brought:
-        """Make the registry what is declared; `look` reads it even where nothing seems to have changed.
+        """Make the registry what is declared; `look` reads it even where nothing seems to have changed. `actors` say
+        who the changes are of.
 
         `removable` may go, each if it is still registered by the object that is named with it; where that object did
         not say so itself, only if it was not registered with deletionPolicy Retain.
 
         Raises FeatureplaneError where the registry does not answer or must not be used.
         """
-        return await self._in_thread(self._bring, declared, removable or {}, look)
+        return await self._in_thread(self._bring, declared, removable or {}, actors, look)
 
     async def look(self, unseen: Collection[str] = ()) -> Looked:
         """What happened since the last look, and all that ever happened to `unseen` views."""
@@ -167,7 +179,7 @@ class Register:
             self.busy_since = None
             WRITER_BUSY.labels(self._label).set(0)
 
-    def _bring(self, declared: Sequence[Definition], removable: Removable, look: bool) -> Brought:  # noqa: FBT001
+    def _bring(self, declared: Sequence[Definition], removable: Removable, actors: Actors, look: bool) -> Brought:  # noqa: FBT001
         if self._is_stale:
             self._open()
         changed = {
@@ -192,15 +204,15 @@ class Register:
             for key, text in plan.refusals:
                 refused.setdefault(key, []).append(text)
             return Brought({}, {}, refused)
-        self._apply(plan)
+        self._apply(plan, actors)
         self._note(registered, plan, only)
         return Brought(self._digests, self._owners, {}, dict(plan.kept))
 
-    def _apply(self, plan: Plan) -> None:
+    def _apply(self, plan: Plan, actors: Actors) -> None:
         if not plan.changes and not plan.adopted:
             return
         self._is_stale = True
-        self._written(self._writer.apply, plan)
+        self._written(lambda: self._writer.apply(plan, actors=actors_of(plan, actors)))
         for change in plan.changes:
             REGISTRY_WRITES.labels(self._label, change.action).inc()
         shown = ", ".join(f"{change.action} {change.key[0]} {change.key[1]}" for change in plan.changes[:_MOST_SHOWN])
@@ -238,7 +250,7 @@ class Register:
             if time.monotonic() - self._fenced_at < _FENCED_SECONDS:
                 raise Fenced(f"another operator writes to the registry of {self._name!r}; this one waits for its end")
             self._writer.close()
-            self._writer = Writer(self._project, self.stores)
+            self._writer = Writer(self._project, self.stores, NOBODY)
             self._fenced_at = None
         try:
             return write(*arguments)

@@ -100,7 +100,7 @@ def compare(
         if known is None:
             changes.append(Change("add", definition, (), tuple(_effects_of_adding(definition))))
         elif known.digest != definition.digest and not _only_unowned_extras_differ(definition, known, registered):
-            fields = tuple(_field_changes(known, definition))
+            fields = tuple(field_changes(known, definition))
             changes.append(
                 Change("change", definition, fields, tuple(_effects_of_changing(known, definition, registered)))
             )
@@ -215,7 +215,8 @@ def _entities(definition: Definition) -> str:
     )
 
 
-def _field_changes(before: Definition, after: Definition) -> Iterator[FieldChange]:
+def field_changes(before: Definition, after: Definition) -> Iterator[FieldChange]:
+    """Every field in which two definitions of one object differ."""
     yield from _differences("", before.spec, after.spec)
     yield from _differences("", before.extras, after.extras)
 

@@ -60,6 +60,32 @@ changes = Table(
     Index("changes_by_project", "project", "seq"),
 )
 
+# Who changed what: a row for each change of a definition, in one transaction with it. Only added to: triggers refuse
+# all else. `difference` and `body` are canonical JSON: the fields that changed, and the definition from then on.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _now("at"),
+    Column("project", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("digest_before", Text),
+    Column("digest_after", Text),
+    Column("difference", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    # See `actor.Actor`.
+    Column("manager", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("resource_version", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Index("audit_by_object", "project", "kind", "name", "id"),
+)
+
 # One row a view and run, inserted when it ended. Times are those of the window and of the run, in UTC.
 runs = Table(
     "runs",

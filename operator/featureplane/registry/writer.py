@@ -5,17 +5,18 @@ A project's newest writer is the only one that can write: opening takes the epoc
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TextIO
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from featureplane.errors import FeatureplaneError, PlanRefused, RegistryError
 from featureplane.model.feast_project import FeastProject
+from featureplane.registry.actor import Actor, local_user
 from featureplane.registry.channel import Child
 from featureplane.registry.plan import Change, Plan, closure
-from featureplane.rendering.definitions import Definition
+from featureplane.rendering.definitions import Definition, Key
 from featureplane.rendering.repo import feature_store
 from featureplane.settings import Stores, child_environment
 
@@ -34,6 +35,8 @@ class Writer:
 
     project: FeastProject
     stores: Stores
+    # Who its changes are of, where nobody says so for each.
+    actor: Actor = field(default_factory=lambda: local_user("featureplane"))
     attempts: int = 4
     log: TextIO | None = None
     _child: Child | None = field(default=None, init=False)
@@ -61,8 +64,15 @@ class Writer:
         """Take the project's epoch and return it; makes the database and our tables when they are missing."""
         return int(self._asked({"op": "epoch"})["epoch"])
 
-    def apply(self, plan: Plan, on_progress: OnProgress = lambda _done, _total: None) -> Mapping[str, Any]:
+    def apply(
+        self,
+        plan: Plan,
+        on_progress: OnProgress = lambda _done, _total: None,
+        actors: Mapping[Key, Actor] = MappingProxyType({}),
+    ) -> Mapping[str, Any]:
         """Make the registry what the plan says. Repeats after a passing fault: every step of it is idempotent.
+
+        `actors` say who single changes are of.
 
         Raises PlanRefused before anything is written, Fenced when another writer took over, StoreUnavailable when the
         registry stays silent; then what was written is whole objects, and the next plan shows the rest.
@@ -76,9 +86,13 @@ class Writer:
             def tell(message: Mapping[str, Any], done: int = start) -> None:
                 on_progress(done + message["done"], len(plan.changes))
 
-            answer = self._asked(_request(plan, work[start : start + _MOST_AT_ONCE]), tell)
+            part = work[start : start + _MOST_AT_ONCE]
+            answer = self._asked({**_request(plan, part), "by": self._by(part, actors)}, tell)
             counts = {name: count + answer[name] for name, count in counts.items()}
         return counts
+
+    def _by(self, part: Sequence[Change | Definition], actors: Mapping[Key, Actor]) -> list[Any]:
+        return [[*item.key, asdict(actors.get(item.key, self.actor))] for item in part]
 
     def fold(self) -> int:
         """Tell Feast's registry of the windows materialized since the last time; returns how many."""

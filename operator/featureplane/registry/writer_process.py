@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from featureplane.errors import ReadBackMismatch
-from featureplane.registry import catalogue, channel, fence, ledger, schema
+from featureplane.registry import audit, catalogue, channel, fence, ledger, schema
+from featureplane.registry.actor import Actor
 from featureplane.registry.channel import Message
 from featureplane.registry.database import answering, begin, engine_for, ensure_database
 from featureplane.registry.one_transaction import OneTransaction, once_for_all
@@ -124,6 +125,7 @@ class Session:
         changes = [(row["action"], _definition(row["definition"])) for row in request["changes"]]
         adopted = [_definition(row) for row in request["adopted"]]
         removals = [_definition(row) for row in request["removed"]]
+        by = {(kind, name): Actor(**actor) for kind, name, actor in request["by"]}
         context = {item.key: item for item in (*map(_definition, request["context"]), *(item for _, item in changes))}
         keys = {item.key for item in (*closure(context, [item for _, item in changes]), *removals, *adopted)}
         with begin(self.engine, self.address) as connection:
@@ -141,6 +143,7 @@ class Session:
                     self.store.registry.delete_data_source(name, self.project)
                 self._apply(connection, [item for item in items if written.by_feast(item)], context)
                 ledger.record(connection, self.project, self.epoch, batch)
+                audit.note(connection, self.project, self.epoch, before, batch, by)
                 ledger.schedule_purges(connection, self.project, before, items, [], self.purge_after)
             done += len(batch)
             progress({"done": done, "total": total})
@@ -148,12 +151,14 @@ class Session:
             with self.transaction() as connection:
                 self._remove(connection, gone)
                 ledger.forget(connection, self.project, self.epoch, gone)
+                audit.note(connection, self.project, self.epoch, before, [("remove", item) for item in gone], by)
                 ledger.schedule_purges(connection, self.project, before, [], gone, self.purge_after)
             done += len(gone)
             progress({"done": done, "total": total})
         with begin(self.engine, self.address) as connection:
             notes = [("adopt", item) for item in adopted if not written.noted(item)]
             ledger.record(connection, self.project, self.epoch, notes)
+            audit.note(connection, self.project, self.epoch, before, notes, by)
         return {"written": len(changes), "removed": len(removals), "adopted": len(adopted), "epoch": self.epoch}
 
     def _objects(self, context: Mapping[Key, Definition], wanted: Sequence[Definition]) -> dict[Key, Any]:
