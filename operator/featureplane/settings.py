@@ -142,6 +142,50 @@ class RedisAddress:
         return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
 
 
+@dataclass(frozen=True)
+class ObjectStore:
+    """An S3 store by the AWS variables; `str()` shows where it is. Empty: Amazon's, its region found out.
+
+    Credentials are not in here: each library looks for them by itself. `secret` is the name of the Secret with them.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    secret: str = ""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        return cls(
+            environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
+            environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "",
+            environ.get(f"{_OFFLINE_PREFIX}SECRET") or "",
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which every library finds the store: some read one of two names, some the other."""
+        values = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ALLOW_HTTP": "true" if self.endpoint.startswith("http://") else "",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            f"{_OFFLINE_PREFIX}SECRET": self.secret,
+        }
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def says_where(self) -> bool:
+        """Whether it need not be asked of Amazon in which region a bucket is."""
+        return bool(self.endpoint or self.region)
+
+    @property
+    def credentials(self) -> str:
+        """What they are called in a message."""
+        return f"the Secret {self.secret!r}" if self.secret else "the environment's credentials"
+
+    def __str__(self) -> str:
+        return self.endpoint or "Amazon S3" + (f" in {self.region}" if self.region else "")
+
+
 # The kubelet's, in a pod with a token.
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -192,6 +236,7 @@ class Settings:
     # The PostgreSQL with source tables: FEATUREPLANE_OFFLINE_PGHOST and its kin, else the registry's.
     offline: PostgresAddress
     search_path: str
+    object_store: ObjectStore = ObjectStore()
     # The Kubernetes Job that this is a pod of, by its name, and which part of the views is this pod's.
     job: str = ""
     shards: int = 1
@@ -216,6 +261,7 @@ class Settings:
             redis=RedisAddress.from_env(environ),
             offline=PostgresAddress.from_env(environ, _OFFLINE_PREFIX if f"{_OFFLINE_PREFIX}PGHOST" in environ else ""),
             search_path=environ.get("PATH", os.defpath),
+            object_store=ObjectStore.from_env(environ),
             job=environ.get("FEATUREPLANE_JOB", ""),
             shards=shards,
             # Kubernetes' own variable in the pods of an Indexed Job. An index beyond the shards is an error: where the

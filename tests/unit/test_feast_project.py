@@ -93,6 +93,8 @@ def test_everything_set():
     "root",
     [
         {"uri": "s3://lake/features"},
+        {"uri": "s3://lake/features", "s3": {"endpoint": "https://minio.storage:9000", "region": "eu-central-1"}},
+        {"uri": "s3a://lake", "s3": {"endpoint": "http://[::1]:9000/"}},
         {"uri": "gs://a/b"},
         {"uri": "abfss://c@account.dfs.core.windows.net/x"},
         {"uri": "hdfs://n:8020/x"},
@@ -123,6 +125,7 @@ def test_a_source_lies_below_the_data_root(root, path, location):
 
 URI = "write a URI like s3://lake/features, or an absolute path like /data"
 ONE = "must have exactly one of uri and persistentVolumeClaim; write one of them"
+ENDPOINT = "write a URL without user and password, like https://minio.storage:9000"
 PAIR = "has persistentVolumeClaim without mountPath, or the other way round; write both or neither"
 
 
@@ -142,6 +145,22 @@ PAIR = "has persistentVolumeClaim without mountPath, or the other way round; wri
         ({"mountPath": "/data"}, f": {ONE}"),
         ({"persistentVolumeClaim": "x"}, f": {PAIR}"),
         ({"uri": "/a", "mountPath": "/data"}, f": {PAIR}"),
+        (
+            {"uri": "gs://a", "s3": {"region": "eu-central-1"}},
+            ": has s3 without a URI that begins with s3://; write such a uri, or leave s3 out",
+        ),
+        (
+            {"uri": "s3://a", "s3": {"endpoint": "https://key:secret@minio"}},
+            f".s3.endpoint: 'https://key:secret@minio' is not allowed here; {ENDPOINT}",
+        ),
+        (
+            {"uri": "s3://a", "s3": {"endpoint": "minio:9000"}},
+            f".s3.endpoint: 'minio:9000' is not allowed here; {ENDPOINT}",
+        ),
+        (
+            {"uri": "s3://a", "s3": {"region": "EU"}},
+            ".s3.region: 'EU' is not allowed here; write the name of a region, like eu-central-1",
+        ),
         (
             {"persistentVolumeClaim": "x", "mountPath": "/.."},
             ".mountPath: '/..' has . or .. as a folder; write the folder itself",

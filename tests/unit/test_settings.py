@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featureplane.errors import InputError
-from featureplane.settings import PostgresAddress, RedisAddress, Settings, Stores, child_environment, in_part
+from featureplane.settings import (
+    ObjectStore,
+    PostgresAddress,
+    RedisAddress,
+    Settings,
+    Stores,
+    child_environment,
+    in_part,
+)
 
 # An environment variable holds anything but NUL and halves of a surrogate pair.
 texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=40)
@@ -55,6 +63,14 @@ def test_every_setting_is_read():
         "password": "p",
     }
     assert settings.redis == RedisAddress("r", 6380, db=3, tls=True, mode="Sentinel", sentinel_master="m")
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_an_object_store_survives_the_environment(name):
+    store = Settings.from_env({name: "http://minio:9000", "AWS_DEFAULT_REGION": "eu-central-1"}).object_store
+    assert store == ObjectStore("http://minio:9000", "eu-central-1")
+    assert ObjectStore.from_env(store.environment()) == store
+    assert (str(store), str(ObjectStore()), ObjectStore().says_where) == ("http://minio:9000", "Amazon S3", False)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,18 @@ from rich.text import Text
 from sqlalchemy import Engine, text
 
 from featureplane.cli.console import counted, print_json, printable, show_table, table
-from featureplane.cli.workspace import AsJson, DataRootPath, Paths, Workspace, open_stores, open_workspaces
+from featureplane.cli.workspace import (
+    AsJson,
+    DataRootPath,
+    Paths,
+    Workspace,
+    definitions,
+    open_stores,
+    open_workspaces,
+    reach_objects,
+)
 from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.scan import source_files
 from featureplane.materialization.sources import local_files, table_columns, wanted_columns
 from featureplane.online.connect import connect
 from featureplane.registry import catalogue, feast_rows, schema
@@ -157,6 +167,9 @@ def _tables_of(workspace: Workspace, address: PostgresAddress) -> Iterator[Findi
 def _sources(workspace: Workspace) -> Iterator[Finding]:
     if not any(view.spec.source.file for view in workspace.declarations.views):
         return
+    if workspace.has_objects:
+        yield from _objects(workspace)
+        return
     if workspace.local_root is None:
         yield Finding("sources", "warn", "not on this machine; name a copy with --data-root to look into them")
         return
@@ -177,6 +190,23 @@ def _sources(workspace: Workspace) -> Iterator[Finding]:
     for problem in workspace.source_problems():
         if problem.reason != "SourceNotFound":
             yield Finding("source", "fail", str(problem))
+
+
+def _objects(workspace: Workspace) -> Iterator[Finding]:
+    """File sources in an object store: are there files, and may they be read."""
+    reach_objects(workspace)
+    for item in definitions(workspace):
+        if item.kind != "data_source" or item.spec["type"] != "file":
+            continue
+        what, path = f"source {item.name}", str(item.spec["path"])
+        start = time.perf_counter()
+        try:
+            files = source_files(path, str(item.spec["format"]), workspace.repo_path)
+        except FeatureplaneError as error:
+            yield Finding(what, "fail", str(error))
+            continue
+        taken = round((time.perf_counter() - start) * 1000, 2)
+        yield Finding(what, "ok", f"{path}: {counted(len(files.paths), 'file')}", taken)
 
 
 def _median_ms(call: Callable[[], object]) -> float:

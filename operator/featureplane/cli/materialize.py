@@ -193,5 +193,5 @@ def _named(task: Task, job: str) -> Task:
 def _say_what_is_wrong_with_the_sources(workspace: Workspace, views: Collection[str]) -> None:
     for problem in workspace.source_problems(views):
         complain(printable(str(problem), 1000))
-    if workspace.local_root is None:
+    if workspace.local_root is None and not workspace.has_objects:
         complain("the sources are not on this machine; for a copy that is, apply and materialize with --data-root")

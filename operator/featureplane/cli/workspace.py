@@ -13,6 +13,7 @@ import typer
 from featureplane.cli.inputs import read_inputs
 from featureplane.errors import FeatureplaneError, InputError, Problem
 from featureplane.local.stores import embedded_stores, must_run
+from featureplane.manifests.environment import object_store
 from featureplane.materialization import sources
 from featureplane.model.declarations import ProjectDeclarations, only_project, with_data_root
 from featureplane.model.durations import parse_duration
@@ -68,6 +69,12 @@ class Workspace:
         """What Feast takes relative paths to be relative to."""
         return self.local_root or Path.cwd()
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether its file sources lie in an S3 store, which is looked into from here as from a pod."""
+        root = self.declarations.project.spec.offline_store.data_root
+        return root is not None and root.is_s3
+
     def source_problems(self, views: Collection[str] | None = None) -> list[Problem]:
         """What is wrong with the sources of these views (None: of all) that lie on this machine."""
         if self.local_root is None:
@@ -92,6 +99,7 @@ def open_workspace(
             raise FeatureplaneError(f"--project {project!r} is not one of the files' projects; they hold {known}")
         raise FeatureplaneError(f"the files hold the projects {known}; choose one with --project")
     workspace = next(item for item in workspaces if item.declarations is chosen)
+    reach_objects(workspace)
     if look_at_sources:
         _refuse_wrong_sources([workspace])
     return workspace
@@ -107,6 +115,11 @@ def open_workspaces(paths: Sequence[str], data_root: Path | None, *, look_at_sou
     if look_at_sources:
         _refuse_wrong_sources(workspaces)
     return workspaces
+
+
+def reach_objects(workspace: Workspace) -> None:
+    """Let this process and its children find the S3 store that the project names, as a pod's environment does."""
+    os.environ.update(object_store(workspace.declarations.project).environment())
 
 
 def _refuse_wrong_sources(workspaces: Sequence[Workspace]) -> None:

@@ -18,6 +18,8 @@ from featureplane.manifests.secret_keys import (
     postgres_ssl_mode,
     redis_keys,
 )
+from featureplane.model.feast_project import S3, FeastProject
+from featureplane.settings import ObjectStore
 
 _CA_FOLDER = "/etc/featureplane-ca"
 
@@ -42,6 +44,17 @@ def stores(context: Context) -> Surroundings:
 def registry(context: Context) -> Surroundings:
     """The registry alone, for the step that writes the repo."""
     return Surroundings([plain("FEATUREPLANE_STORES", "environment")]) + _registry(context)
+
+
+def object_store(project: FeastProject) -> ObjectStore:
+    """The S3 store with the project's sources, without what is secret of it."""
+    offline = project.spec.offline_store
+    if offline.data_root is None or not offline.data_root.is_s3:
+        return ObjectStore()
+    s3 = offline.data_root.s3 or S3()
+    # Who has an endpoint of his own has no region that Amazon could tell.
+    region = s3.region or ("us-east-1" if s3.endpoint else "")
+    return ObjectStore(s3.endpoint.rstrip("/"), region, offline.secret_ref.name if offline.secret_ref else "")
 
 
 def plain(name: str, value: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from featureplane import names
 from featureplane.manifests.context import Context
-from featureplane.manifests.environment import Surroundings, registry, stores
+from featureplane.manifests.environment import Surroundings, object_store, plain, registry, stores
 from featureplane.manifests.labels import Component, pod_labels
 from featureplane.manifests.merging import merge
 from featureplane.manifests.mounted import tls, token
@@ -138,10 +138,11 @@ def _config(context: Context) -> Surroundings:
 
 
 def _data(context: Context) -> Surroundings:
-    """The volume with the sources, which nobody writes to."""
+    """The volume with the sources, which nobody writes to, or where the object store is that has them."""
     root = context.project.spec.offline_store.data_root
     if root is None or root.persistent_volume_claim is None:
-        return Surroundings()
+        found = object_store(context.project).environment()
+        return Surroundings([plain(name, value) for name, value in found.items()])
     claim = {"claimName": root.persistent_volume_claim, "readOnly": True}
     return Surroundings(
         [],

@@ -45,6 +45,9 @@ CHILD_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _TAKEN_MOUNTS = ("/etc", "/tmp", "/feast")  # noqa: S108 - nothing is written there
 ROOT_PATTERN = r"^(\.|/[A-Za-z0-9_.=/-]*|(s3|s3a|gs|abfs|abfss|hdfs|file)://[A-Za-z0-9_.@:=/-]+)$"
 MOUNT_PATTERN = r"^/[A-Za-z0-9_.=/-]+$"
+# No user and no password in it: every message may show it.
+ENDPOINT_PATTERN = r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?)?$"
+REGION_PATTERN = r"^[a-z0-9-]*$"
 SENTINEL_PATTERN = r"^[A-Za-z0-9._-]*$"
 
 
@@ -143,6 +146,15 @@ def _root(location: str) -> str:
     return location
 
 
+class S3(Model):
+    """Where an S3 store is, for the data root. Credentials are in the Secret of `offlineStore.secretRef`."""
+
+    endpoint: Annotated[str, Field(max_length=253, pattern=ENDPOINT_PATTERN)] = ""
+    """URL of the store, like https://minio.storage:9000; buckets stand in its path (path style). Left out: Amazon's."""
+    region: Annotated[str, Field(max_length=63, pattern=REGION_PATTERN)] = ""
+    """Region of the buckets. Left out: us-east-1 with an endpoint, else what Amazon says."""
+
+
 class DataRoot(Model):
     """The folder below which every file source lies: a URI, or a volume mounted into the pods."""
 
@@ -156,6 +168,10 @@ class DataRoot(Model):
                 rule(
                     "has(self.persistentVolumeClaim) == has(self.mountPath)",
                     "mountPath goes with persistentVolumeClaim",
+                ),
+                rule(
+                    "!has(self.s3) || (has(self.uri) && self.uri.matches('^s3a?://'))",
+                    "s3 goes with a uri like s3://lake/features",
                 ),
             ]
         )
@@ -175,6 +191,8 @@ class DataRoot(Model):
         | None
     ) = None
     """Where the claim is mounted."""
+    s3: S3 | None = None
+    """Where the S3 store of the URI is, where it is not Amazon's or its region is to be told."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -182,7 +200,14 @@ class DataRoot(Model):
             raise wrong("must have exactly one of uri and persistentVolumeClaim", "write one of them")
         if (self.persistent_volume_claim is None) != (self.mount_path is None):
             raise wrong("has persistentVolumeClaim without mountPath, or the other way round", "write both or neither")
+        if self.s3 is not None and not self.is_s3:
+            raise wrong("has s3 without a URI that begins with s3://", "write such a uri, or leave s3 out")
         return self
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether it lies in an S3 store."""
+        return (self.uri or "").startswith(("s3://", "s3a://"))
 
     def join(self, path: str) -> str:
         """The location of a file source below this root, as Feast's data source holds it."""

@@ -26,7 +26,9 @@ from featureplane.model.cron import CRON_PATTERN, TIME_ZONE_PATTERN
 from featureplane.model.deprecated import DAY_PATTERN, REFERENCE_PATTERN
 from featureplane.model.documents import DEEPEST, Document, Path, field_path
 from featureplane.model.feast_project import (
+    ENDPOINT_PATTERN,
     MOUNT_PATTERN,
+    REGION_PATTERN,
     RESOURCE_PATTERN,
     ROOT_PATTERN,
     SENTINEL_PATTERN,
@@ -191,6 +193,8 @@ PATTERN_REMEDIES = {
     TIME_ZONE_PATTERN: "write one like Etc/UTC or Europe/Berlin",
     ROOT_PATTERN: "write a URI like s3://lake/features, or an absolute path like /data",
     MOUNT_PATTERN: "write an absolute path like /data",
+    ENDPOINT_PATTERN: "write a URL without user and password, like https://minio.storage:9000",
+    REGION_PATTERN: "write the name of a region, like eu-central-1",
     SENTINEL_PATTERN: "use letters, digits, ., _ and -",
     RESOURCE_PATTERN: "write the name of a resource, like cpu, memory or nvidia.com/gpu",
 }

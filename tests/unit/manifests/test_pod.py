@@ -4,6 +4,14 @@ from featureplane.manifests.merging import merge
 from unit.manifests.contexts import a_context, container, environment, templates
 
 LAKE = {"dataRoot": {"persistentVolumeClaim": "lake", "mountPath": "/data"}, "secretRef": {"name": "s3"}}
+OBJECTS = ("AWS_", "FEATUREPLANE_OFFLINE_SECRET")
+IN_MINIO = {
+    "AWS_ENDPOINT_URL": "http://minio.storage:9000",
+    "AWS_ALLOW_HTTP": "true",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "FEATUREPLANE_OFFLINE_SECRET": "s3",
+}
 READERS = {"offline", "materialize-hourly", "materialize-daily", "initial"}
 
 
@@ -41,6 +49,18 @@ def test_the_offline_stores_secret_goes_where_sources_are_read():
     for name, pod in pods(offlineStore=LAKE).items():
         found = container(pod).get("envFrom")
         assert found == ([{"secretRef": {"name": "s3"}}] if name in READERS else None)
+
+
+def test_what_reads_sources_is_told_where_the_object_store_is():
+    root = {"uri": "s3://lake/features", "s3": {"endpoint": "http://minio.storage:9000/"}}
+    for name, pod in pods(offlineStore={"dataRoot": root, "secretRef": {"name": "s3"}}).items():
+        found = {key: value for key, value in environment(pod).items() if key.startswith(OBJECTS)}
+        assert found == (IN_MINIO if name in READERS else {})
+
+
+def test_amazons_store_is_found_without_a_word():
+    pod = pods(offlineStore={"dataRoot": {"uri": "s3://lake/features"}})["offline"]
+    assert not [name for name in environment(pod) if name.startswith(OBJECTS)]
 
 
 def test_what_reads_sources_has_the_account_that_may():

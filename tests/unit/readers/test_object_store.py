@@ -12,7 +12,7 @@ from featureplane.materialization.readers import files
 def store(request, folder, monkeypatch):
     """The address of a bucket, which is the test's folder `bucket`."""
     whole = fs.SubTreeFileSystem(str(folder.path), fs.LocalFileSystem())
-    monkeypatch.setattr(files, "_store", lambda _, bucket: (whole, bucket))
+    monkeypatch.setattr(files, "open_bucket", lambda _, bucket: (whole, bucket))
     return f"{request.param}://bucket"
 
 

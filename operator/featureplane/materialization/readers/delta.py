@@ -11,6 +11,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from featureplane.errors import SourceError
 from featureplane.materialization.readers.failures import first_line
 from featureplane.materialization.readers.files import Files, place_of
+from featureplane.object_store import delta_options, trouble
 
 # Delta's primitive types in DuckDB's spelling (Delta transaction log protocol, "Schema Serialization Format").
 _TYPES = {
@@ -44,13 +45,14 @@ def delta_version(path: str, root: Path) -> DeltaVersion:
     """
     filesystem, scheme, place = place_of(path, root)
     try:
-        table = DeltaTable(f"{scheme}://{place}" if scheme else place)
+        table = DeltaTable(f"{scheme}://{place}" if scheme else place, storage_options=delta_options(scheme))
         _check_readable(path, table)
         found = [uri.removeprefix(f"{scheme}://") for uri in table.file_uris()]
     except TableNotFoundError as error:
         raise SourceError(f"there is no Delta table at {path}; correct spec.source.file.path, or its format") from error
     except (DeltaError, OSError) as error:
-        raise SourceError(f"the Delta table at {path} cannot be read: {first_line(error)}") from error
+        reason = trouble(path, str(error)) or first_line(error)
+        raise SourceError(f"the Delta table at {path} cannot be read: {reason}") from error
     return DeltaVersion(
         Files(filesystem, scheme, tuple(sorted(found))), pa.schema(table.schema().to_arrow()), _partitions(table)
     )

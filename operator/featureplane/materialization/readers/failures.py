@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError, SourceChanged, SourceError
+from featureplane.object_store import trouble
 
 _LONGEST = 300
 
@@ -47,4 +48,6 @@ def _unreadable(place: str, error: Exception) -> SourceError:
         return SourceError(
             f"{place} cannot be sorted for its latest rows: the scratch disk is full; give it more space"
         )
+    if reason := trouble(place, str(error)):
+        return SourceError(f"{place} cannot be read: {reason}")
     return SourceError(f"{place} cannot be read: {first_line(error)}; check the files, and spec.source.file.format")

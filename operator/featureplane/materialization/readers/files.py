@@ -10,10 +10,10 @@ from typing import Any
 from pyarrow import fs
 
 from featureplane.errors import SourceChanged, SourceError
+from featureplane.object_store import URI, has_bucket, no_bucket, open_bucket
 
 # What a name may hold that DuckDB takes for a pattern.
 _PATTERN = re.compile(r"[\[?*]")
-_URI = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/]*)/*(?P<path>.*)", re.DOTALL)
 # Writers leave marks like _SUCCESS and _delta_log, and editors their own, beside the data.
 _NO_DATA = ("_", ".")
 
@@ -83,7 +83,9 @@ def open_files(path: str, root: Path) -> Files:
     """The files of `find_files`, with where they are. Raises SourceError also where there is none."""
     files = _files(path, root)
     if not files.paths:
-        _, scheme, place = place_of(path, root)
+        filesystem, scheme, place = place_of(path, root)
+        if scheme and not has_bucket(filesystem, scheme, place.partition("/")[0]):
+            raise SourceError(f"{path} cannot be read: {no_bucket(path)}")
         raise SourceError(f"there is nothing at {path if scheme else place}; correct spec.source.file.path")
     return files
 
@@ -114,25 +116,13 @@ def _files(path: str, root: Path) -> Files:
 
 def place_of(path: str, root: Path) -> tuple[Any, str, str]:
     """The file system of a path, its scheme and the path in it."""
-    uri = _URI.fullmatch(path)
+    uri = URI.fullmatch(path)
     if uri is None:
         return fs.LocalFileSystem(), "", str(root.absolute() / path)
     if uri["scheme"] == "file":
         return fs.LocalFileSystem(), "", f"/{uri['path']}"
-    filesystem, base = _store(uri["scheme"], uri["authority"])
+    filesystem, base = open_bucket(uri["scheme"], uri["authority"])
     return filesystem, uri["scheme"], f"{base}/{uri['path']}".rstrip("/")
-
-
-def _store(scheme: str, authority: str) -> tuple[Any, str]:
-    """An object store and the path of its bucket. The credentials are its library's to find."""
-    if scheme in {"s3", "s3a"} and any(os.environ.get(name) for name in _SAYS_WHERE):
-        return fs.S3FileSystem(), authority
-    found: tuple[Any, str] = fs.FileSystem.from_uri(f"{scheme}://{authority}")
-    return found
-
-
-# Without one of these Arrow asks Amazon for the bucket's region, which no other store's bucket has.
-_SAYS_WHERE = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 def _matching(filesystem: Any, place: str) -> Iterator[str]:

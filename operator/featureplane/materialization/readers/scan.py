@@ -89,6 +89,14 @@ def find_source(view: View, repo_path: Path) -> Found:
         return Found(place, files, delta)
 
 
+def source_files(path: str, file_format: str, root: Path) -> Files:
+    """The files of a source, without looking into them. Raises SourceError without any, or where one is gone."""
+    with reading(path):
+        files = _delta(path, root).files if file_format == "delta" else open_files(path, root)
+        files.stamps()
+        return files
+
+
 def open_scan(duck: Duck, view: View, found: Found) -> Scan:
     """Look into the files of a view's source; from now on they must stay as they are.
 
