@@ -13,7 +13,7 @@ from featureplane.registry.database import begin
 from featureplane.registry.tables import schema_info
 from featureplane.settings import PostgresAddress
 
-LEVEL = 4
+LEVEL = 5
 # Any constant serves; the same one for every process, so that two never migrate at once.
 _MIGRATION_LOCK = 254_000_001
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -46,4 +46,4 @@ def upgrade() -> None:
     for statement in (_REFUSED, _ROWS, _TABLE, f"REVOKE ALL ON {_SCHEMA}.audit FROM PUBLIC"):
         op.execute(sa.text(statement))
     # A release of level 1 still works with it.
-    op.execute(sa.text(f"UPDATE {_SCHEMA}.schema_info SET level = 4"))  # noqa: S608 - constant
+    op.execute(sa.text(f"UPDATE {_SCHEMA}.schema_info SET level = 5"))  # noqa: S608 - constant
