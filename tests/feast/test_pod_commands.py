@@ -229,6 +229,33 @@ class TestRepo:
         assert json.loads((bare_pod.folder / "repo" / "definitions.json").read_text())["definitions"] == []
 
 
+class TestParity:
+    def test_the_outcome_has_the_jobs_name(self, pod: Pod) -> None:
+        pod.register(a_feature_view(ttl="2d"), a_feature_view("offline", online=False))
+        pod.ran()
+        found = pod.json("parity", "--registered", "--record", FEATUREPLANE_JOB="feast-parity-29000000")
+        assert [(each["view"], each["rate"], each["equal"]) for each in found["views"]] == [(VIEW, 1.0, 2)]
+        rows = pod.world.query("SELECT view, job, equal, failed FROM featureplane.parity_checks")
+        assert rows == [(VIEW, "feast-parity-29000000", 2, False)]
+
+    def test_a_view_that_cannot_be_compared_is_noted_and_is_the_exit_status(self, pod: Pod, lake: Path) -> None:
+        pod.register(a_feature_view())
+        pod.ran()
+        (lake / "prices.parquet").unlink()
+        assert pod("parity", "--registered", "--record", "--differences", "0")[0] == 1
+        assert pod.world.query("SELECT failed FROM featureplane.parity_checks") == [(True,)]
+
+    def test_a_deleted_view_takes_what_was_known_of_it_with_it(self, pod: Pod) -> None:
+        pod.register(a_feature_view())
+        pod.ran()
+        assert pod("parity", "--registered", "--record")[0] == 0
+        pod.register()
+        assert pod.world.query("SELECT * FROM featureplane.parity_checks") == []
+
+    def test_nothing_is_compared_before_there_is_a_registry(self, bare_pod: Pod) -> None:
+        assert bare_pod("parity", "--registered", "--record")[:2] == (0, "no view is registered and online\n")
+
+
 def test_purge_says_what_it_removed(pod: Pod) -> None:
     pod.register(a_feature_view())
     pod.ran()

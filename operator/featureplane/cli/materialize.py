@@ -16,6 +16,7 @@ from featureplane.cli.workspace import (
     Paths,
     ProjectName,
     Workspace,
+    all_registered,
     definitions,
     open_stores,
     open_workspace,
@@ -28,7 +29,6 @@ from featureplane.errors import FeatureplaneError
 from featureplane.materialization import history
 from featureplane.materialization.windows import Task, due, first_runs, view_plans
 from featureplane.model.feature_view import NEVER
-from featureplane.registry.state import Registered
 from featureplane.rendering.definitions import Definition
 from featureplane.settings import Settings, Stores, in_part
 
@@ -82,7 +82,7 @@ def materialize(
     with open_stores(workspace.settings) as stores:
         seen = newest_change(workspace, stores)
         known = registered(stores, workspace.feast_project)
-        candidates = _still_there(views_of(ours(known)), names) if declared is None else _registered(declared, known)
+        candidates = _still_there(views_of(ours(known)), names) if declared is None else all_registered(declared, known)
         chosen = [item for item in candidates if schedule in {None, item.extras["schedule"]}]
         # A window that somebody asks for is copied, whatever the Job has copied before.
         job = workspace.settings.job if span is None else ""
@@ -113,14 +113,6 @@ def _tell(tasks: Sequence[Task], runs: Sequence[history.Run], *, as_json: bool) 
         say("nothing was copied: another run has these views")
     else:
         show_runs(runs)
-
-
-def _registered(declared: list[Definition], known: Registered) -> list[Definition]:
-    """The views, which must be registered all of them."""
-    missing = [item.name for item in declared if item.name not in known.features]
-    if missing:
-        raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
-    return declared
 
 
 def _shards(shard: str | None, settings: Settings) -> tuple[int, int]:

@@ -1,13 +1,13 @@
 """`featureplane parity`: whether what is served is what the sources say."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from featureplane.cli.console import complain, print_json, printable, progress, show_table, table
+from featureplane.cli.console import complain, print_json, printable, progress, say, show_table, table
 from featureplane.cli.runs import asking, offline_of
 from featureplane.cli.workspace import (
     AsJson,
@@ -16,6 +16,7 @@ from featureplane.cli.workspace import (
     Paths,
     ProjectName,
     Workspace,
+    all_registered,
     definitions,
     open_stores,
     open_workspace,
@@ -95,9 +96,11 @@ def parity(
     with open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
         views = _chosen(workspace, known, names, from_registry=from_registry)
-        found = _checked(workspace, stores, known, views, Options(sample, chosen_seed, span, differences))
-        if record:
-            _record(workspace, stores, found)
+        found: list[Outcome] = []
+        for outcome in _compared(workspace, stores, known, views, Options(sample, chosen_seed, span, differences)):
+            found.append(outcome)
+            if record:
+                _record(workspace, stores, outcome)
     if as_json:
         print_json({"seed": chosen_seed, "views": [_as_json(outcome) for outcome in found]})
     else:
@@ -109,33 +112,36 @@ def parity(
 def _chosen(workspace: Workspace, known: Registered, names: Sequence[str], *, from_registry: bool) -> list[Definition]:
     """The registered views that are meant and are online."""
     there = {item.name: item for item in views_of(ours(known)) if item.spec["online"]}
-    wanted = names or [item.name for item in (there.values() if from_registry else views_of(definitions(workspace)))]
-    missing = sorted(set(wanted) - there.keys())
-    if names and missing:
+    if unknown := sorted(set(names) - there.keys()):
         held = ", ".join(there) or "none"
-        raise FeatureplaneError(f"--view {missing[0]!r} is not registered and online; registered and online are {held}")
-    for name in missing:
-        complain(f"{printable(name)} is passed over: no view of that name is registered and online", "")
-    return [there[name] for name in dict.fromkeys(wanted) if name in there]
+        raise FeatureplaneError(f"--view {unknown[0]!r} is not registered and online; registered and online are {held}")
+    if names:
+        return [there[name] for name in dict.fromkeys(names)]
+    if from_registry:
+        return list(there.values())
+    declared = [item for item in views_of(definitions(workspace)) if item.spec["online"]]
+    return [there[item.name] for item in all_registered(declared, known) if item.name in there]
 
 
-def _checked(
+def _compared(
     workspace: Workspace, stores: Stores, known: Registered, views: Sequence[Definition], options: Options
-) -> list[Outcome]:
+) -> Iterator[Outcome]:
+    """What comes of each view, with a bar or lines on standard error."""
+    if not views:  # there may be no database yet
+        return
     places = Places(workspace.repo_path, offline_of(workspace, stores))
-    found: list[Outcome] = []
     with progress("comparing") as advance:
         advance(0, len(views), "")
-        for outcome in check(workspace.declarations.project, stores, places, known, views, options):
-            found.append(outcome)
-            advance(len(found), len(views), outcome.view)
-    return found
+        compared = check(workspace.declarations.project, stores, places, known, views, options)
+        for number, outcome in enumerate(compared, 1):
+            advance(number, len(views), outcome.view)
+            yield outcome
 
 
-def _record(workspace: Workspace, stores: Stores, found: Iterable[Outcome]) -> None:
+def _record(workspace: Workspace, stores: Stores, outcome: Outcome) -> None:
+    """At once, for a pod may have to go before it has looked at all views."""
     with asking(stores, migrating=True) as connection:
-        for outcome in found:
-            outcomes.record(connection, workspace.feast_project, outcome, workspace.settings.job)
+        outcomes.record(connection, workspace.feast_project, outcome, workspace.settings.job)
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
@@ -156,6 +162,9 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _show(found: Sequence[Outcome], seed: int) -> None:
+    if not found:
+        say("no view is registered and online")
+        return
     kinds = [kind for kind in (*WRONG, *EXCUSED) if any(each.counts.get(kind) for each in found)]
     made = table("VIEW", "right:COMPARED", "right:EQUAL", "right:VALUES", *(f"right:{kind.upper()}" for kind in kinds))
     for each in found:

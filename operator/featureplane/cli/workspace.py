@@ -207,6 +207,14 @@ def ours(known: Registered) -> list[Definition]:
     return list(found.values())
 
 
+def all_registered(declared: list[Definition], known: Registered) -> list[Definition]:
+    """The views. Raises FeatureplaneError unless every one of them is registered."""
+    missing = [item.name for item in declared if item.name not in known.features]
+    if missing:
+        raise FeatureplaneError(f"not registered yet: {', '.join(missing)}; run featureplane apply first")
+    return declared
+
+
 def span_of(window: str | None) -> timedelta | None:
     """The length of time that `--window` names."""
     if window is None:
