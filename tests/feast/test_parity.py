@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from world import PROJECT, World
 
 from factories import Object, a_feature, a_feature_view, a_postgres_source, a_project, a_source, an_entity
+from featureplane.errors import OnlineStoreUnavailable
 from featureplane.materialization.history import SUCCEEDED
 from featureplane.materialization.readers.opening import Places
 from featureplane.materialization.run import materializer
@@ -301,6 +303,16 @@ def test_a_view_that_was_not_copied_yet_is_told_from_one_that_cannot_be_read(sho
     shop.world.query("DELETE FROM featureplane.runs RETURNING 1")
     outcome = shop.look()
     assert (outcome.failed, outcome.rate, outcome.message) == (False, None, "no run has copied it yet")
+
+
+def test_without_redis_no_view_is_compared(shop: Shop) -> None:
+    """Each of many views would wait for it."""
+    shop.open()
+    stores = shop.world.stores
+    shop.world.stores = replace(stores, redis=replace(stores.redis, port=1))
+    for options in ({}, {"window": HOUR}):
+        with pytest.raises(OnlineStoreUnavailable, match=r"Redis at redis://127.0.0.1:1/\d+ does not answer"):
+            shop.look(**options)
 
 
 def test_an_outcome_is_remembered_without_a_value(shop: Shop) -> None:

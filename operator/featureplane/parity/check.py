@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from featureplane.errors import FeatureplaneError, SourceChanged
+from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, SourceChanged
 from featureplane.materialization.columnar_views import READABLE
 from featureplane.materialization.history import copied_windows
 from featureplane.materialization.readers.opening import Places
@@ -62,7 +62,8 @@ def check(
 ) -> Iterator[Outcome]:
     """What comes of each of these registered views, one after the other.
 
-    Raises StoreUnavailable where the registry does not answer. What else is wrong with a view is said in its outcome.
+    Raises StoreUnavailable where the registry or Redis does not answer: no other view would fare better. What else is
+    wrong with a view is said in its outcome.
     """
     engine = engine_for(stores.postgres)
     followed = Followed(stores.postgres, project.spec.project)
@@ -72,6 +73,8 @@ def check(
         for item in views:
             try:
                 yield checker.check(item, known)
+            except OnlineStoreUnavailable:
+                raise
             except FeatureplaneError as error:
                 yield Outcome(item.name, datetime.now(UTC), message=str(error), failed=True)
             except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other's matter

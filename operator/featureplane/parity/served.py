@@ -6,7 +6,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable
+from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, StoreUnavailable
 from featureplane.materialization.rows import View
 from featureplane.online.connect import answering, connect, primaries
 from featureplane.online.layout import is_key, pattern, time_field
@@ -31,7 +31,14 @@ _PATIENCE = 15.0
 
 
 def online_keys(address: RedisAddress, view: View, most: int) -> list[bytes]:
-    """Up to so many keys under which the view has a row. Raises StoreUnavailable."""
+    """Up to so many keys under which the view has a row. Raises OnlineStoreUnavailable."""
+    try:
+        return _online_keys(address, view, most)
+    except StoreUnavailable as error:
+        raise OnlineStoreUnavailable(str(error)) from error
+
+
+def _online_keys(address: RedisAddress, view: View, most: int) -> list[bytes]:
     found: list[bytes] = []
     match, time = pattern(view.keys, view.project), time_field(view.name)
     with answering(address), closing(connect(address, **_CLIENT)) as client:
@@ -56,7 +63,7 @@ async def online_rows(
 ) -> list[OnlineRow]:
     """What the feature server reads for each entity, given as the values of the view's join keys.
 
-    Raises StoreUnavailable, and FeatureplaneError where nobody is served from the view.
+    Raises OnlineStoreUnavailable, and FeatureplaneError where nobody is served from the view.
     """
     store = await open_store(address)
     reader = OnlineReader(lambda: catalogue, store)
