@@ -1,6 +1,7 @@
 """`featureplane training-set` as a user runs it."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from pyarrow import csv, feather, parquet
 
 from cli.commands import Place
 from factories import a_feature, a_feature_view, a_service, a_source, an_entity, to_yaml
+from featureplane.local.stores import embedded_stores
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -21,6 +23,9 @@ VIEW = a_feature_view(
 )
 SERVICE = a_service("model", views=[{"name": "driver_stats", "features": ["trips", "rating"]}])
 LABELS = "driver_id,event_timestamp,label,code\n2,2026-01-01T01:30:00Z,1,007\n1,2026-01-01T03:00:00+02:00,0,008\n"
+
+# Setting up takes commands of its own, on a machine that may have much else to do.
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +42,10 @@ def place(tmp_path_factory):
     parquet.write_table(pa.table(rows), made.folder / "data" / "stats.parquet")
     (made.folder / "features.yaml").write_text(to_yaml(VIEW, SERVICE))
     (made.folder / "labels.csv").write_text(LABELS)
-    assert made("apply", "features.yaml").status == 0
-    return made
+    made.state.mkdir()
+    with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]):
+        assert made("apply", "features.yaml").status == 0
+        yield made
 
 
 def asked(place, *arguments, entities="labels.csv", out="training.parquet", status=0):

@@ -154,6 +154,17 @@ def test_a_service_and_single_features_give_the_same(kind, world, on_source):
     assert found["by_both__price"].isna().tolist() == [False, True]
 
 
+def test_what_was_found_can_be_kept_in_feasts_way(world, on_source):
+    from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+
+    store = on_source("file")
+    write("file", world, HISTORY, naive=False, unit="us")
+    frame = pd.DataFrame({"region": [1], "commodity": ["gold"], "event_timestamp": [MOMENT]})
+    job = store.get_historical_features(frame, ["by_both:price"])
+    job.persist(SavedDatasetFileStorage(path=str(world.folder / "kept.parquet")))
+    assert parquet.read_table(world.folder / "kept.parquet").column("price").to_pylist() == [2.0]
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["file", "postgres"])
 def test_a_notebook_gets_the_same_from_the_offline_server(kind, world, on_source):

@@ -108,10 +108,13 @@ def test_the_status_says_what_can_be_asked_for(served):
     views = httpx.get(f"{served.url}/status/views", timeout=PATIENCE).json()
     keys = [{"name": "commodity", "type": "String", "entity": "commodity"}]
     (view,) = views["feature_views"]
-    assert {name: view[name] for name in ("name", "join_keys", "features", "newest_event_time", "newest_of")} == {
+    assert {
+        name: view[name] for name in ("name", "join_keys", "features", "types", "newest_event_time", "newest_of")
+    } == {
         "name": "commodity_prices",
         "join_keys": keys,
         "features": ["price", "volume"],
+        "types": ["Float64", "Int64"],
         "newest_event_time": "2026-01-10T12:00:00Z",
         "newest_of": "run",
     }

@@ -21,10 +21,11 @@ _REMEDY = "SSL_CERT_FILE or SSL_CERT_DIR names the authorities that are"
 
 @dataclass(frozen=True)
 class Described:
-    """What a server says of some features: each as `view:feature`, and the types of their join keys."""
+    """What a server says of some features: each as `view:feature`, the types of their join keys, and their own."""
 
     references: list[str]
     key_types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 def described(url: str, features: Sequence[str], service: str | None, token: str = "") -> Described:
@@ -43,8 +44,20 @@ def described(url: str, features: Sequence[str], service: str | None, token: str
             items = [views[name] for name in (text.partition(":")[0] for text in features) if name in views]
             references = [each for text in features for each in _spelled(text, views)]
         keys = [key for item in items for key in item["join_keys"]]
-        return Described(list(dict.fromkeys(references)), {key["name"]: key["type"] for key in keys})
+        return Described(
+            list(dict.fromkeys(references)), {key["name"]: key["type"] for key in keys}, _types(views, references)
+        )
     return Described([] if service else list(dict.fromkeys(features)))
+
+
+def _types(views: Mapping[str, Any], references: Sequence[str]) -> dict[str, str]:
+    """The types of features, where the server says them: releases before this one do not."""
+    found: dict[str, str] = {}
+    for reference in references:
+        view, _, name = reference.partition(":")
+        said = dict(zip(views[view]["features"], views[view].get("types", ()), strict=False)) if view in views else {}
+        found |= {reference: said[name]} if said.get(name) else {}
+    return found
 
 
 def _spelled(text: str, views: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "let-go": "let_go.let_go",
     "get-online-features": "online.get_online_features",
     "training-set": "training_set.training_set",
+    "export": "export.export_online",
     "import": "import_.import_",
     "registry-server": "remote.registry_server",
     "offline-server": "remote.offline_server",

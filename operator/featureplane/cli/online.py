@@ -1,7 +1,8 @@
 """`featureplane get-online-features`: rows of the online store as a table."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from featureplane.model.auth import Auth
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry.state import Registered
 from featureplane.serving.app import serving
-from featureplane.settings import Settings
+from featureplane.settings import Settings, Stores
 
 _WHOLE = re.compile("-?(0|[1-9][0-9]*)", re.ASCII)
 _EPOCH = "1970-01-01T00:00:00Z"
@@ -152,12 +153,20 @@ def _asked_here(
         references = _service_features(service, known) if service else _view_features(features, known)
         _check_join_keys(entities, references, known)
         question = _Question(entities, references, service)
-        if url := running_server(workspace.settings, workspace.feast_project):
-            return question, ask(url, question.request, workspace.settings.token)
-        unguarded = open_to_all(workspace.declarations.project)
-        with serving(unguarded, stores, workspace.repo_path) as temporary:
-            temporary.wait_until_ready()
-            return question, ask(temporary.url, question.request)
+        with asking_here(workspace, stores) as asked:
+            return question, asked(question.request)
+
+
+@contextmanager
+def asking_here(workspace: Workspace, stores: Stores) -> Iterator[Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
+    """Requests to this folder's server, or to one for the moment."""
+    if url := running_server(workspace.settings, workspace.feast_project):
+        yield lambda request: ask(url, request, workspace.settings.token)
+        return
+    unguarded = open_to_all(workspace.declarations.project)
+    with serving(unguarded, stores, workspace.repo_path) as temporary:
+        temporary.wait_until_ready()
+        yield lambda request: ask(temporary.url, request)
 
 
 def _service_features(service: str, known: Registered) -> list[str]:

@@ -1,15 +1,14 @@
-"""Feast's file offline store with point-in-time joins of our own, see `historical`. It still materializes as before.
+"""Feast's file offline store with point-in-time joins of our own, see `historical`.
 
-offline_store:
-type: featureplane.plugins.files.FilesOfflineStore
+    offline_store:
+      type: featureplane.plugins.files.FilesOfflineStore
+
+Whatever else Feast asks of it, pulling rows and writing them, is as in Feast's.
 """
 
 from typing import Any, Literal
 
 from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig, DaskRetrievalJob
-
-from featureplane.plugins.historical import can_join, historical_job
-from featureplane.plugins.views import postgres_of
 
 
 class FilesOfflineStoreConfig(DaskOfflineStoreConfig):  # type: ignore[misc]  # Feast publishes no types
@@ -23,6 +22,10 @@ class FilesOfflineStore(DaskOfflineStore):  # type: ignore[misc]
 
     @staticmethod
     def get_historical_features(**arguments: Any) -> Any:
+        # Most processes of Feast's make an offline store and never ask it for training data.
+        from featureplane.plugins.historical import can_join, historical_job
+        from featureplane.plugins.views import postgres_of
+
         if not can_join(arguments):
             return DaskOfflineStore.get_historical_features(**arguments)
         return historical_job(

@@ -13,8 +13,6 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
 )
 from pydantic import model_validator
 
-from featureplane.plugins.historical import can_join, historical_job
-from featureplane.plugins.views import postgres_of
 from featureplane.settings import Settings
 
 
@@ -48,6 +46,10 @@ class EnvironmentPostgreSQLOfflineStore(PostgreSQLOfflineStore):  # type: ignore
 
     @staticmethod
     def get_historical_features(**arguments: Any) -> Any:
+        # Most processes of Feast's make an offline store and never ask it for training data.
+        from featureplane.plugins.historical import can_join, historical_job
+        from featureplane.plugins.views import postgres_of
+
         config = arguments["config"]
         if not can_join(arguments):
             return PostgreSQLOfflineStore.get_historical_features(**arguments)

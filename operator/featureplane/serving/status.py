@@ -84,6 +84,7 @@ class Status:
                 "name": view.name,
                 "join_keys": _join_keys(dict(view.join_keys), entities),
                 "features": view.features,
+                "types": view.types,
                 "ttl_seconds": view.ttl,
                 "newest_event_time": written(newest.at) if newest else None,
                 "newest_of": newest.of if newest else None,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from featureplane import deprecation
 from featureplane.deprecation import Deprecation
 from featureplane.online.layout import VALUE_TYPES
+from featureplane.registry.field_types import NoDefinition, field_type
 from featureplane.registry.protos import ValueType
 from featureplane.serving.catalogue.writable import Writing
 
@@ -52,6 +53,8 @@ class ServedView:
     copied_until: float = 0
     stored_as: str = ""
     described: Described = UNDESCRIBED
+    # Of the features, one by one; empty where a type has no spelling here.
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def view_of(message: Any, *, is_versioned: bool = False) -> ServedView | None:
         _copied_until(meta),
         f"{spec.name}_v{version}" if is_versioned and version else "",
         described_of(spec, spec.features),
+        tuple(map(_type_of, spec.features)),
     )
 
 
@@ -116,6 +120,13 @@ def described_of(spec: Any, features: Iterable[Any] = ()) -> Described:
     said = [(name, found) for name, each in tagged if each.tags and (found := deprecation.read(each.tags))]
     tags = tuple(sorted(deprecation.without(spec.tags).items())) if spec.tags else ()
     return Described(spec.owner, tags, tuple(said)) if spec.owner or tags or said else UNDESCRIBED
+
+
+def _type_of(feature: Any) -> str:
+    try:
+        return str(field_type(feature))
+    except NoDefinition:
+        return ""
 
 
 def _copied_until(meta: Any) -> float:
