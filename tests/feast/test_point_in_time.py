@@ -43,6 +43,8 @@ rows = st.fixed_dictionaries(
         "tags": st.none() | st.sampled_from([[], ["a", "ü"]]),
     }
 )
+# A Delta table has no nanoseconds.
+units = st.sampled_from(["us", "ns"])
 zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
 entity_rows = st.fixed_dictionaries(
     {
@@ -80,7 +82,7 @@ def write(kind: str, world: World, history: Sequence[Row], *, naive: bool, unit:
     if kind == "postgres":
         _write_table(world, history, naive=naive)
         return
-    time = pa.timestamp(unit, None if naive else "UTC")
+    time = pa.timestamp("us" if kind == "delta" else unit, None if naive else "UTC")
     columns = {
         "commodity": pa.array([row["commodity"] for row in history], pa.string()),
         "region": pa.array([row["region"] for row in history], pa.int64()),
@@ -228,10 +230,10 @@ def test_every_row_is_as_it_was_known_at_its_moment(kind, world, on_source):
              "uncreated": (["commodity"], TTL)}  # fmt: skip
 
     @settings(max_examples=EXAMPLES[kind], derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(rows, max_size=12), st.lists(entity_rows, min_size=1, max_size=6), st.booleans(), zones)
-    @example(DROPPED, [{"commodity": "gold", "region": 1, "event_timestamp": START, "label": 1}] * 2, False, UTC)
-    def holds(history, entities, naive, zone):
-        write(kind, world, history, naive=naive, unit="us")
+    @given(st.lists(rows, max_size=12), st.lists(entity_rows, min_size=1, max_size=6), st.booleans(), zones, units)
+    @example(DROPPED, [{"commodity": "gold", "region": 1, "event_timestamp": START, "label": 1}] * 2, False, UTC, "us")
+    def holds(history, entities, naive, zone, unit):
+        write(kind, world, history, naive=naive, unit=unit)
         frame = pd.DataFrame(entities)
         frame["event_timestamp"] = [row["event_timestamp"].astimezone(zone) for row in entities]
         found = store.get_historical_features(frame, references, full_feature_names=True).to_arrow().to_pylist()

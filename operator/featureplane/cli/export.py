@@ -11,7 +11,16 @@ from featureplane.cli.asking import ask, described
 from featureplane.cli.console import complain, counted, progress, say
 from featureplane.cli.online import asking_here
 from featureplane.cli.training_set import EntityFilePath, FullNames, OutPath
-from featureplane.cli.workspace import DataRootPath, ProjectName, Workspace, open_stores, open_workspace, registered
+from featureplane.cli.workspace import (
+    DataRootPath,
+    FeatureNames,
+    ProjectName,
+    ServerUrl,
+    Workspace,
+    open_stores,
+    open_workspace,
+    registered,
+)
 from featureplane.errors import FeatureplaneError
 from featureplane.registry.state import Registered
 from featureplane.settings import Settings
@@ -25,7 +34,7 @@ def export_online(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[VIEW|SERVICE] PATH...",
+            metavar="[VIEW|SERVICE] PATH",
             help="A feature service, else a view (none with --feature), then YAML files, folders of them, or - for "
             "standard input (none with --server).",
         ),
@@ -33,12 +42,7 @@ def export_online(
     *,
     entities: EntityFilePath,
     out: OutPath,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--feature", "-f", metavar="VIEW[:FEATURE]", help="A feature, or all of a view's; may be repeated."
-        ),
-    ] = None,
+    feature: FeatureNames = None,
     statuses: Annotated[
         bool, typer.Option("--with-status", help="A column NAME__status beside each feature's.")
     ] = False,
@@ -46,15 +50,7 @@ def export_online(
         bool, typer.Option("--with-event-time", help="A column NAME__event_timestamp beside each feature's.")
     ] = False,
     full_feature_names: FullNames = False,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            "--server",
-            metavar="URL",
-            help="Ask this server, and look neither at files nor at stores; default: this folder's, or one for the "
-            "moment.",
-        ),
-    ] = None,
+    server: ServerUrl = None,
     project: ProjectName = None,
     data_root: DataRootPath = None,
 ) -> None:

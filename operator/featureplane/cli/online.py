@@ -15,7 +15,9 @@ from featureplane.cli.serve import running_server
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
+    FeatureNames,
     ProjectName,
+    ServerUrl,
     Workspace,
     open_stores,
     open_workspace,
@@ -50,24 +52,11 @@ def get_online_features(
             metavar="PATH", help="YAML files, folders of them, or - for standard input; none with --server."
         ),
     ] = None,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--feature", "-f", metavar="VIEW[:FEATURE]", help="A feature, or all of a view's; may be repeated."
-        ),
-    ] = None,
+    feature: FeatureNames = None,
     service: Annotated[
         str | None, typer.Option("--service", "-s", metavar="NAME", help="The features of a feature service instead.")
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            "--server",
-            metavar="URL",
-            help="Ask this server, and look neither at files nor at stores; default: this folder's, or one for the "
-            "moment.",
-        ),
-    ] = None,
+    server: ServerUrl = None,
     project: ProjectName = None,
     data_root: DataRootPath = None,
     as_json: AsJson = False,

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.console import complain, counted, progress, say
-from featureplane.cli.workspace import DataRootPath, ProjectName, Workspace, open_stores, open_workspace, registered
+from featureplane.cli.workspace import (
+    DataRootPath,
+    FeatureNames,
+    ProjectName,
+    Workspace,
+    open_stores,
+    open_workspace,
+    registered,
+)
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.opening import Places
 from featureplane.settings import Stores
@@ -36,19 +44,14 @@ def training_set(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="[SERVICE] PATH...",
+            metavar="[SERVICE] PATH",
             help="The feature service (none with --feature), then YAML files, folders of them, or - for standard "
             "input.",
         ),
     ],
     entities: EntityFilePath,
     out: OutPath,
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--feature", "-f", metavar="VIEW[:FEATURE]", help="A feature, or all of a view's; may be repeated."
-        ),
-    ] = None,
+    feature: FeatureNames = None,
     timestamp_column: Annotated[
         str, typer.Option("--timestamp-column", metavar="NAME", help="The column of FILE that says when.")
     ] = "event_timestamp",

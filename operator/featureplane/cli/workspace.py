@@ -46,6 +46,18 @@ FromRegistry = Annotated[
         "FeastProject counts.",
     ),
 ]
+FeatureNames = Annotated[
+    list[str] | None,
+    typer.Option("--feature", "-f", metavar="VIEW[:FEATURE]", help="A feature, or all of a view's; may be repeated."),
+]
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Ask this server, and look neither at files nor at stores; default: this folder's, or one for the moment.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 # The database that embedded PostgreSQL holds the registry in; in a cluster the Secret names it.
