@@ -12,6 +12,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from featureplane.errors import FeatureplaneError, InputError, Problem
+from featureplane.materialization.readers.failures import first_line
 from featureplane.training.entity_files import format_of
 
 # Of Parquet, whatever the pieces are that come: as many as readers like to take at a time.
@@ -95,6 +96,9 @@ def table_appearing(path: Path, form: str) -> Iterator[TableWriter]:
         writer = TableWriter(beside, form)
         try:
             yield writer
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:  # a column of the entities' file
+            message = f"cannot be written as {form}: {first_line(error)}"
+            raise InputError([Problem(str(path), 0, "", message, "leave the column out, or write Parquet")]) from error
         finally:
             writer.close()
 
