@@ -22,5 +22,11 @@ def _as_json(value: Any) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
+def price_in_24h(row: dict[str, Any]) -> float:
+    """What the models of examples/neighbours make of such a row."""
+    price = row["current_price"]
+    return float(price + (row["ma_7d"] - price) / 3 + price * row["price_change_24h"] / 1000)
+
+
 def times(cell: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(cell["event_time"])

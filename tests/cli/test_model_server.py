@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from cli.commands import ROOT, Place, until
 from cli.examples import named_stores, put_online, serving
-from cli.newest import newest_rows
+from cli.newest import newest_rows, price_in_24h
 from tcp_proxy import TcpProxy
 
 EXAMPLE = "commodity"
@@ -78,10 +78,7 @@ def test_predictions_are_made_of_the_newest_rows(ask, feast_server, example):
     assert answer.status_code == 200, answer.text
     assert [each["outcome"] for each in answer.json()] == ["predicted", "predicted"]
     for each in answer.json():
-        row = newest[each["commodity"]]
-        price = row["current_price"]
-        expected = price + (row["ma_7d"] - price) / 3 + price * row["price_change_24h"] / 1000
-        assert each["price_in_24h"] == pytest.approx(expected)
+        assert each["price_in_24h"] == pytest.approx(price_in_24h(newest[each["commodity"]]))
 
 
 def test_an_entity_without_features_says_so_and_the_others_are_predicted(ask, feast_server):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from kube.build import cache_folder
 
-# For packages of several hundred MB, on a machine that does other things as well.
-_PATIENCE = 540
+# For packages of several hundred MB, on a machine that does many other things; usually it takes one or two minutes.
+_PATIENCE = 1500
 
 
 def python_of(name: str, requirements: Path) -> Path:

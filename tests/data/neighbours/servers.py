@@ -9,7 +9,11 @@ from pathlib import Path
 
 import httpx
 
-from cli.commands import clean_environment, until
+from cli.commands import clean_environment
+from cluster.api import until
+
+# Libraries of this size take a while to load where the machine does something else as well.
+PATIENCE = 300.0
 
 
 @contextmanager
@@ -25,13 +29,14 @@ def running(
         )  # fmt: skip
 
     def answers() -> bool:
-        assert process.poll() is None, log.read_text()
+        if process.poll() is not None:
+            raise RuntimeError(log.read_text())
         with suppress(httpx.TransportError):
             return httpx.get(url, trust_env=False).is_success
         return False
 
     try:
-        until(answers, log.read_text)
+        until(answers, PATIENCE)
         yield
     finally:
         with suppress(ProcessLookupError):

@@ -22,7 +22,7 @@ from kube.guard import Cluster, test_kubeconfig
 
 # Airflow's command line takes half a minute to come to a task where the machine does something else as well.
 PATIENCE = 600.0
-pytestmark = pytest.mark.timeout(1800)  # the first makes the environment, and a database for Airflow
+pytestmark = pytest.mark.timeout(3600)  # the first makes the environment, and a database for Airflow
 FOLDER = ROOT / "examples" / "neighbours" / "airflow"
 NAMESPACE, CRON_JOB = "data-platform", "feast-materialize-hourly"
 WORKER = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "airflow-worker", "namespace": "airflow"}}

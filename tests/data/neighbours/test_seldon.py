@@ -18,7 +18,7 @@ from data.environments import python_of
 from data.neighbours.servers import running
 from featureplane.local.redis_server import free_ports
 
-pytestmark = pytest.mark.timeout(700)  # the first makes the environment
+pytestmark = pytest.mark.timeout(2400)  # the first makes the environment
 FOLDER = ROOT / "examples" / "neighbours" / "seldon"
 KEY = "commodity_code"
 FEATURES = ["current_price", "price_change_1h", "price_change_24h", "volatility_7d", "ma_7d", "rsi_14d"]

@@ -25,6 +25,7 @@ from featureplane.local.stores import embedded_stores
 from patience import PATIENCE
 
 # An environment is installed within the first test of a version.
+pytestmark = pytest.mark.timeout(1800)
 CLIENT = Path(__file__).with_name("sdk_client.py")
 # With the remote registry it takes the view for none before it comes to the writing.
 NO_WRITES = "NotImplementedError|FeatureViewNotFoundException"
