@@ -12,6 +12,7 @@
     ├── RegistryError           the registry answered, but not as it must
     │   ├── Fenced              another writer took over; this one must not write again
     │   ├── UntrustedRegistry   the registry holds Python code and the project does not trust it
+    │   ├── UnreadableRow       a row of the project is no object of Feast's
     │   ├── SchemaTooNew        our tables are newer than this release understands
     │   └── ReadBackMismatch    what was written is not what is there now; retried
     ├── ClusterError            the Kubernetes API refused a request
@@ -108,6 +109,10 @@ class Fenced(RegistryError):
 
 class UntrustedRegistry(RegistryError):
     """The registry holds Python code, which Feast would execute on reading it."""
+
+
+class UnreadableRow(RegistryError):
+    """A row of Feast's tables that is no message of its kind; others of the project wait until somebody mends it."""
 
 
 class SchemaTooNew(RegistryError):

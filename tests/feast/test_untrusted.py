@@ -13,7 +13,7 @@ import pytest
 from world import World
 
 from factories import a_feature_view, a_project
-from featureplane.errors import UntrustedRegistry
+from featureplane.errors import UnreadableRow, UntrustedRegistry
 from featureplane.materialization.history import FAILED
 from featureplane.materialization.run import materializer
 from featureplane.materialization.windows import BEGINNING, Task
@@ -41,12 +41,21 @@ def world(world: World) -> World:
 
 def plant(world: World, table: str, name: str, message: Any, project: str = "feast") -> None:
     """A row such as anybody with write access to the registry can add."""
-    kind = {"data_sources": "data_source", "feature_services": "feature_service"}.get(table, "feature_view")
+    plant_bytes(world, table, name, message.SerializeToString(), project)
+
+
+KINDS = {
+    "data_sources": "data_source", "feature_services": "feature_service", "entities": "entity", "projects": "project",
+}  # fmt: skip
+
+
+def plant_bytes(world: World, table: str, name: str, content: bytes, project: str = "feast") -> None:
+    kind = KINDS.get(table, "feature_view")
     with world.sql() as connection:
         connection.execute(
             f"INSERT INTO {table} ({kind}_name, project_id, last_updated_timestamp, {kind}_proto) "
             "VALUES (%s, %s, 0, %s)",
-            [name, project, message.SerializeToString()],
+            [name, project, content],
         )
 
 
@@ -154,12 +163,24 @@ def test_a_writer_refuses_before_feast_sees_the_row(
     assert world.rows()["public.feature_views"] == before
 
 
-def test_code_in_another_project_of_the_database_is_refused_too(world: World, mark: Path) -> None:
-    """Feast loads the objects of all projects when it opens a registry."""
+def test_code_in_another_project_of_the_database_is_not_run_and_in_nobodys_way(world: World, mark: Path) -> None:
     plant(world, "on_demand_feature_views", PLANTED, on_demand_view(mark), "another")
-    with pytest.raises(UntrustedRegistry):
-        world.writer().open()
+    world.writer().apply(world.plan(a_feature_view("new")))
+    assert ("feature_view", "new") in world.registered_keys()
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("table", ["feature_views", "entities", "data_sources", "on_demand_feature_views", "projects"])
+def test_a_row_of_another_project_that_cannot_be_read_is_in_nobodys_way(world: World, table: str) -> None:
+    plant_bytes(world, table, PLANTED, b"\xff", "another")
+    world.writer().apply(world.plan(a_feature_view("new")))
+    assert ("feature_view", "new") in world.registered_keys()
+
+
+def test_a_row_of_the_project_that_cannot_be_read_is_named(world: World) -> None:
+    plant_bytes(world, "feature_views", PLANTED, b"\xff")
+    with pytest.raises(UnreadableRow, match=f"feature view '{PLANTED}' of project 'feast' cannot be read; restore it"):
+        world.registered()
 
 
 def test_code_that_comes_while_the_writer_is_open_is_found_too(world: World, mark: Path) -> None:

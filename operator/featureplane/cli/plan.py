@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from featureplane import deprecation
 from featureplane.cli.console import LONGEST, print_json, printable, say
 from featureplane.cli.workspace import (
     AsJson,
@@ -16,6 +17,7 @@ from featureplane.cli.workspace import (
     registered,
 )
 from featureplane.registry.plan import Change, FieldChange, Plan, compare
+from featureplane.rendering.definitions import Definition
 from featureplane.settings import Settings
 
 Prune = Annotated[
@@ -78,10 +80,19 @@ def _show_kept(item: Plan) -> None:
 def _show_change(change: Change) -> None:
     sign, style = _SIGNS[change.action]
     say(f"  {sign} {change.definition.kind} {change.definition.name}", style)
+    _show_answerable(change.definition)
     for field in change.fields:
         say(f"      {field_line(change.definition.kind, field)}")
     for effect in change.effects:
         say(f"      {effect}", "dim")
+
+
+def _show_answerable(item: Definition) -> None:
+    """Who answers for the object, and its tags: whom to ask about what follows."""
+    tags = ", ".join(f"{key}={value}" for key, value in deprecation.without(item.spec.get("tags", {})).items())
+    said = [f"owner {item.spec['owner']}" if item.spec.get("owner") else "", f"tags {tags}" if tags else ""]
+    if any(said):
+        say(f"      {printable('; '.join(filter(None, said)))}", "dim")
 
 
 def field_line(kind: str, field: FieldChange, longest: int = LONGEST) -> str:

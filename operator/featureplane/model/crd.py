@@ -54,6 +54,8 @@ class Resource:
     short_name: str
     status: Schema
     columns: tuple[Column, ...]
+    # What `kubectl get --field-selector` takes beside name and namespace, from Kubernetes 1.31 on.
+    selectable: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -109,6 +111,7 @@ RESOURCES = (
             _OWNER,
             Column("Age", _AGE.path, "date", wide=True),
         ),
+        (".spec.owner", ".spec.projectRef.name"),
     ),
     Resource(
         FeastProject,
@@ -131,6 +134,7 @@ RESOURCES = (
             _OWNER,
             _MESSAGE,
         ),
+        (".spec.owner", ".spec.project"),
     ),
     Resource(
         FeatureService,
@@ -147,6 +151,7 @@ RESOURCES = (
             _PROJECT,
             _OWNER,
         ),
+        (".spec.owner", ".spec.projectRef.name"),
     ),
 )
 
@@ -175,6 +180,7 @@ def manifest(resource: Resource) -> Schema:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(column) for column in resource.columns],
+                    "selectableFields": [{"jsonPath": path} for path in resource.selectable],
                     "schema": {"openAPIV3Schema": object_schema(resource)},
                 }
             ],

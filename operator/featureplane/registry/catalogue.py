@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
+from google.protobuf.message import DecodeError
 from sqlalchemy import Connection, inspect, select, tuple_
 
+from featureplane.errors import UnreadableRow
 from featureplane.registry import protos, tables
 from featureplane.registry.feast_rows import OTHER_VIEWS, TABLES, executed, has_schema, rows
 from featureplane.registry.from_protos import convert, settle
@@ -61,6 +63,12 @@ def read(connection: Connection, project: str, only: Collection[Key] | None = No
     )
 
 
+_UNREADABLE = (
+    "the registry's row of the {} {!r} of project {!r} cannot be read; restore it from a backup, or delete it from "
+    "Feast's table to have it written anew"
+)
+
+
 def messages(
     connection: Connection, project: str, present: set[str], only: Collection[Key] | None = None
 ) -> Iterator[tuple[DefinitionKind, Any]]:
@@ -69,7 +77,11 @@ def messages(
         wanted = None if only is None else [key[1] for key in only if key[0] == kind]
         if name in present and wanted != []:
             for row in rows(connection, name, proto_column, project, wanted):
-                yield cast(DefinitionKind, kind), message.FromString(row[1])
+                try:
+                    found = message.FromString(row[1])
+                except DecodeError:
+                    raise UnreadableRow(_UNREADABLE.format(kind.replace("_", " "), row[0], project)) from None
+                yield cast(DefinitionKind, kind), found
 
 
 @dataclass(frozen=True)
@@ -107,10 +119,12 @@ def _tombstones(connection: Connection, project: str) -> dict[tuple[str, str], s
     return {(row.view, row.feature): row.type for row in connection.execute(pending)}
 
 
-def python_code(connection: Connection) -> list[str]:
-    """Where the database's registry holds code that Feast would execute or import on loading it, in any project.
+def python_code(connection: Connection, project: str | None = None) -> list[str]:
+    """Where the database's registry holds code that Feast would execute or import on loading it, in any project or in
+    this one.
 
-    Every table counts that the writer, a run or the server may load an object from.
+    Every table counts that the writer, a run or the server may load an object from. A row that cannot be read holds
+    nothing that Feast could execute.
     """
     present = set(inspect(connection).get_table_names())
     places = {name: (kind.replace("_", " "), column, message) for kind, (name, column, message) in TABLES.items()}
@@ -119,9 +133,16 @@ def python_code(connection: Connection) -> list[str]:
         f"{label} {row.name!r}, {code}"
         for name, (label, proto_column, message) in places.items()
         if name in present and _fields_to_code(message.DESCRIPTOR)
-        for row in rows(connection, name, proto_column, None)
-        for code in _code(message.FromString(row[1]))
+        for row in rows(connection, name, proto_column, project)
+        for code in _code_in(message, row[1])
     ]
+
+
+def _code_in(message: Any, content: bytes) -> list[str]:
+    try:
+        return list(_code(message.FromString(content)))
+    except DecodeError:
+        return []
 
 
 # What Feast unpickles, or executes as source text, when it makes an object of the message.

@@ -22,6 +22,7 @@ from featureplane.registry.actor import Actor
 from featureplane.registry.channel import Message
 from featureplane.registry.database import answering, begin, engine_for, ensure_database
 from featureplane.registry.one_transaction import OneTransaction, once_for_all
+from featureplane.registry.own_objects import without_cache
 from featureplane.registry.plan import closure
 from featureplane.registry.trust import untrusted
 from featureplane.registry.work import Window, Written, batches, joined
@@ -67,17 +68,19 @@ class Session:
             yield connection
 
     def refuse_code(self) -> None:
-        """Feast executes what it finds in registry rows: look before it does."""
+        """Feast executes what it finds in the project's rows: look before it does. It never loads others' here."""
         if self.trusts_code:
             return
         with begin(self.engine, self.address) as connection:
-            found = catalogue.python_code(connection)
+            found = catalogue.python_code(connection, self.project)
         if found:
             raise untrusted(self.address, found)
 
     @cached_property
     def store(self) -> Any:
         """Feast's store on this registry; without an online store or an engine of the project's: they have no part."""
+        from feast.infra.registry.sql import SqlRegistry
+
         from feast import FeatureStore, RepoConfig
 
         registry = {
@@ -98,7 +101,7 @@ class Session:
             }
         )
         store = FeatureStore(config=config)
-        with answering(self.address):
+        with answering(self.address), without_cache(SqlRegistry):
             feasts = store.registry  # makes Feast's tables
         # Feast stops a timer at exit that its registry never started without a time to live.
         atexit.unregister(feasts._exit_handler)  # noqa: SLF001
