@@ -52,7 +52,7 @@ cluster: $(STAMP) ## keep such a cluster up until Ctrl-C, with the image loaded
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
-test-data: $(DATA_STAMP) kube ## Spark on Iceberg, Redis Cluster and Sentinel, neighbours; needs Java 17, and fetches 2 GB the first time
+test-data: $(DATA_STAMP) kube ## Spark on Iceberg, Redis Cluster and Sentinel, Cassandra, S3, neighbours; needs Java 17, and fetches 2 GB the first time
 	$(BIN)/pytest $(DATA_SUITES) $(PYTEST_ARGS)
 
 test-browser: $(STAMP) ## the status page in Debian's Chromium, which is installed where it is missing and we are root
@@ -88,12 +88,12 @@ $(BENCHES): bench-%: $(STAMP)
 
 lock: ## pin the dependencies of pyproject.toml again, with hashes
 	$(PYTHON) -m venv build/uv && build/uv/bin/pip install -q uv
-	build/uv/bin/uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 \
+	build/uv/bin/uv pip compile pyproject.toml --extra local --extra cassandra --group dev --universal --python-version 3.11 \
 		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/dev.txt
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
 		build/uv/bin/uv pip compile - --constraint requirements/dev.txt --universal --python-version 3.11 \
 		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/data.txt
-	build/uv/bin/uv pip compile pyproject.toml --constraint requirements/dev.txt --universal --python-version 3.11 \
+	build/uv/bin/uv pip compile pyproject.toml --extra cassandra --constraint requirements/dev.txt --universal --python-version 3.11 \
 		$(addprefix --no-emit-package ,$(NOT_IN_IMAGE)) \
 		--no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q -o requirements/runtime.txt
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \

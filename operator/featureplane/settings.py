@@ -42,6 +42,7 @@ _LIBPQ_SERVICE = ("PGSERVICE", "PGSERVICEFILE")
 _MOST_SHARDS = 1000
 
 _REDIS_PREFIX = "FEATUREPLANE_REDIS_"
+_CASSANDRA_PREFIX = "FEATUREPLANE_CASSANDRA_"
 _OFFLINE_PREFIX = "FEATUREPLANE_OFFLINE_"
 
 StoresMode = Literal["local", "environment"]
@@ -143,6 +144,19 @@ class RedisAddress:
 
 
 @dataclass(frozen=True)
+class CassandraAccount:
+    """Who a Cassandra cluster lets in; where it is, the FeastProject says."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: str = ""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        return cls(*(environ.get(_CASSANDRA_PREFIX + name) or "" for name in ("USERNAME", "PASSWORD", "CA_FILE")))
+
+
+@dataclass(frozen=True)
 class ObjectStore:
     """An S3 store by the AWS variables; `str()` shows where it is. Empty: Amazon's, its region found out.
 
@@ -237,6 +251,7 @@ class Settings:
     offline: PostgresAddress
     search_path: str
     object_store: ObjectStore = ObjectStore()
+    cassandra: CassandraAccount = CassandraAccount()
     # The Kubernetes Job that this is a pod of, by its name, and which part of the views is this pod's.
     job: str = ""
     shards: int = 1
@@ -262,6 +277,7 @@ class Settings:
             offline=PostgresAddress.from_env(environ, _OFFLINE_PREFIX if f"{_OFFLINE_PREFIX}PGHOST" in environ else ""),
             search_path=environ.get("PATH", os.defpath),
             object_store=ObjectStore.from_env(environ),
+            cassandra=CassandraAccount.from_env(environ),
             job=environ.get("FEATUREPLANE_JOB", ""),
             shards=shards,
             # Kubernetes' own variable in the pods of an Indexed Job. An index beyond the shards is an error: where the

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from redis import Redis
 
-from data.iceberg import catalog, jar, java_problem
+from data.iceberg import catalog, jar
+from data.maven import java_problem
 from factories import Object, a_feature, a_feature_view, a_spark_project, a_spark_source, an_entity, declared
 from featureplane.local.stores import embedded_stores
 from featureplane.materialization.history import FAILED, SUCCEEDED, Run
@@ -37,7 +38,7 @@ Sql = Callable[[str], list[Any]]
 
 @pytest.fixture(scope="module", autouse=True)
 def java() -> None:
-    if problem := java_problem():
+    if problem := java_problem("Spark"):
         pytest.fail(problem, pytrace=False)
 
 

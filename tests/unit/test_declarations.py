@@ -89,6 +89,9 @@ def test_a_view_of_a_cluster_has_no_place():
     assert (str(bare), str(bare.problem(("spec",), "is x"))) == ("default/a", "spec: is x")
 
 
+IN_CASSANDRA = {"cassandra": {"hosts": ["cassandra"], "keyspace": "markets"}}
+
+
 @pytest.mark.parametrize(
     "item",
     [
@@ -353,6 +356,13 @@ def test_views_may_share_a_source():
             (
                 "spec.source.spark: the project's offlineStore is duckdb, which reads no spark source; "
                 "set the FeastProject's offlineStore.type to spark"
+            ),
+        ),
+        (
+            [a_project(onlineStore=IN_CASSANDRA), a_feature_view(feast_name="x" * 43)],
+            (
+                f"spec.name: makes the table 'feast_{'x' * 43}', and Cassandra takes names of up to 48 letters, digits "
+                "and _; choose a shorter spec.name without -, or a shorter project"
             ),
         ),
         (

@@ -175,6 +175,13 @@ def test_other_data_roots_are_refused(root, problem):
     assert problems_in(a_project(offlineStore={"dataRoot": root})) == [f"spec.offlineStore.dataRoot{problem}"]
 
 
+def test_a_project_has_one_online_store():
+    cassandra = {"hosts": ["c"], "keyspace": "k"}
+    assert problems_in(a_project(onlineStore={"cassandra": cassandra})) == []
+    both = a_project(onlineStore={"cassandra": cassandra, "redis": {"tls": True}})
+    assert problems_in(both) == ["spec.onlineStore: has both redis and cassandra; write one of them"]
+
+
 SENTINEL = "has mode Sentinel without sentinelMaster, or the other way round; write both or neither"
 
 

@@ -22,6 +22,14 @@ def test_a_repo_is_data_a_constant_loader_and_a_configuration():
     ast.parse(files[names.LOADER_FILE])
 
 
+def test_cassandra_is_named_without_who_may_ask_it():
+    store = {"hosts": ["c-0", "c-1"], "port": 9043, "keyspace": "fraud", "datacenter": "dc1", "tls": True}
+    found = feature_store(project_model(onlineStore={"cassandra": store}))
+    kind = "featureplane.plugins.cassandra.EnvironmentCassandraOnlineStore"
+    assert found["online_store"] == {"type": kind, **store, "secret": "feast-online"}
+    assert found["materialization"] == {"online_write_batch_size": 10_000}
+
+
 def test_two_repos_differ_in_data_alone():
     (one,) = declared(a_feature_view())
     (two,) = declared(a_feature_view("other"))

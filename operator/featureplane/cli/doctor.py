@@ -27,10 +27,12 @@ from featureplane.cli.workspace import (
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.scan import source_files
 from featureplane.materialization.sources import local_files, table_columns, wanted_columns
+from featureplane.model.feast_project import CassandraOnlineStore
+from featureplane.online import cassandra
 from featureplane.online.connect import connect
 from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
-from featureplane.settings import PostgresAddress, Settings, Stores
+from featureplane.settings import CassandraAccount, PostgresAddress, Settings, Stores
 
 _OLDEST_POSTGRES = 13
 _OLDEST_REDIS = (6, 2)
@@ -59,7 +61,7 @@ def doctor(paths: Paths, data_root: DataRootPath = None, as_json: AsJson = False
     """
     workspaces = open_workspaces(paths, data_root, look_at_sources=False)
     with open_stores(Settings.from_env()) as stores:
-        findings = [*_registry(stores, workspaces), *_online_store(stores)]
+        findings = [*_registry(stores, workspaces), *_online_stores(stores, workspaces)]
         for workspace in workspaces:
             offline = workspace.settings.offline if workspace.settings.offline.keywords else stores.postgres
             findings += [*_sources(workspace), *_tables_of(workspace, offline)]
@@ -112,6 +114,33 @@ def _tables(engine: Engine, stores: Stores, workspaces: list[Workspace]) -> Iter
                 "ok",
                 f"{counted(views, 'view')} registered, {counted(len(known.foreign), 'object')} of Feast's alone",
             )
+
+
+def _online_stores(stores: Stores, workspaces: list[Workspace]) -> Iterator[Finding]:
+    """Redis, where a project has its rows there, and each Cassandra."""
+    others = [(item, item.declarations.project.spec.online_store.cassandra) for item in workspaces]
+    if not others or any(store is None for _, store in others):
+        yield from _online_store(stores)
+    for workspace, store in others:
+        if store is not None:
+            yield _cassandra(store, workspace.settings.cassandra)
+
+
+def _cassandra(store: CassandraOnlineStore, account: CassandraAccount) -> Finding:
+    try:
+        session = cassandra.connect(store, account)
+    except FeatureplaneError as error:
+        return Finding("online store", "fail", str(error))
+    try:
+        with cassandra.answering(store):
+            version = session.execute("SELECT release_version FROM system.local").one().release_version
+            latency = _median_ms(lambda: session.execute("SELECT key FROM system.local"))
+    except FeatureplaneError as error:
+        return Finding("online store", "fail", str(error))
+    finally:
+        session.cluster.shutdown()
+    detail = f"Cassandra {version} at {', '.join(store.hosts)}, keyspace {store.keyspace}"
+    return Finding("online store", "warn" if latency > _SLOW_MS else "ok", detail, latency)
 
 
 def _online_store(stores: Stores) -> Iterator[Finding]:

@@ -1,11 +1,13 @@
 """`featureplane purge`: remove online rows of what was deleted, when their time has come."""
 
 from dataclasses import asdict
+from functools import partial
 
 from featureplane.cli.console import print_json, printable, say, show_table, table
 from featureplane.cli.workspace import AsJson, Paths, ProjectName, open_stores, open_workspace
 from featureplane.materialization.purge import Purged
 from featureplane.materialization.purge import purge as purge_rows
+from featureplane.materialization.purge_cassandra import CassandraRows
 
 
 def purge(paths: Paths, project: ProjectName = None, as_json: AsJson = False) -> None:
@@ -19,7 +21,10 @@ def purge(paths: Paths, project: ProjectName = None, as_json: AsJson = False) ->
     """
     workspace = open_workspace(paths, project, None, look_at_sources=False)
     with open_stores(workspace.settings) as stores:
-        found = purge_rows(stores, workspace.feast_project)
+        cassandra = workspace.declarations.project.spec.online_store.cassandra
+        account, name = workspace.settings.cassandra, workspace.feast_project
+        opened = partial(CassandraRows, cassandra, account, name) if cassandra else None
+        found = purge_rows(stores, name, cassandra=opened)
     if as_json:
         print_json([asdict(item) for item in found])
     else:

@@ -50,7 +50,7 @@ def secret_names(project: FeastProject) -> set[str]:
     spec = project.spec
     references = [
         spec.registry.postgresql.secret_ref,
-        spec.online_store.redis.secret_ref,
+        spec.online_store.secret_ref,
         spec.offline_store.secret_ref,
     ]
     return {reference.name for reference in references if reference}

@@ -74,7 +74,7 @@ def config_digest(context: Context, server: Server, store: Mapping[str, Any]) ->
     What changes nothing for it is left out, definitions and schedules above all: a new view restarts nothing.
     """
     spec = context.project.spec
-    secrets = {spec.registry.postgresql.secret_ref.name, spec.online_store.redis.secret_ref.name}
+    secrets = {spec.registry.postgresql.secret_ref.name, spec.online_store.secret_ref.name}
     if server.reads_sources and spec.offline_store.secret_ref:
         secrets.add(spec.offline_store.secret_ref.name)
     facts = {name: context.secrets.get(name) for name in secrets}

@@ -5,15 +5,17 @@ its Secrets are there, and one that was made before them, when their keys could 
 that never comes: it connects or fails, and its successor knows the keys.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from featureplane.manifests.context import Context
 from featureplane.manifests.secret_keys import (
     CA,
+    CASSANDRA_STANDARD,
     POSTGRES_STANDARD,
     REDIS_STANDARD,
+    cassandra_keys,
     postgres_keys,
     postgres_ssl_mode,
     redis_keys,
@@ -72,6 +74,13 @@ def _registry(context: Context) -> Surroundings:
 
 
 def _online(context: Context) -> Surroundings:
+    cassandra = context.project.spec.online_store.cassandra
+    if cassandra is not None:
+        secret = cassandra.secret_ref.name
+        facts = context.secrets.get(secret)
+        known = facts.keys if facts else CASSANDRA_STANDARD
+        given = Surroundings(_from_secret(secret, cassandra_keys(known)))
+        return given + _authority(secret, known, "online", "FEATUREPLANE_CASSANDRA_CA_FILE")
     redis = context.project.spec.online_store.redis
     secret = redis.secret_ref.name
     facts = context.secrets.get(secret)
@@ -96,7 +105,7 @@ def _from_secret(secret: str, keys: Mapping[str, str]) -> list[dict[str, Any]]:
 _OPTIONAL = {"optional": True}
 
 
-def _authority(secret: str, keys: frozenset[str] | tuple[str, ...], store: str, variable: str) -> Surroundings:
+def _authority(secret: str, keys: Collection[str], store: str, variable: str) -> Surroundings:
     if CA not in keys:
         return Surroundings()
     volume, folder = f"{store}-ca", f"{_CA_FOLDER}/{store}"

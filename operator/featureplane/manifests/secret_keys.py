@@ -31,6 +31,18 @@ _REDIS = {
 }
 
 
+_CASSANDRA = {
+    "FEATUREPLANE_CASSANDRA_USERNAME": ("username", "user"),
+    "FEATUREPLANE_CASSANDRA_PASSWORD": ("password",),
+}
+CASSANDRA_STANDARD = ("username", "password")
+
+
+def cassandra_keys(keys: Collection[str]) -> dict[str, str]:
+    """FEATUREPLANE_CASSANDRA_* variables, each with the key among `keys` that holds its value."""
+    return _chosen(_CASSANDRA, keys)
+
+
 def postgres_keys(keys: Collection[str]) -> dict[str, str]:
     """Libpq's variables, each with the key among `keys` that holds its value; one that none holds is left out."""
     return _chosen(_POSTGRES, keys)

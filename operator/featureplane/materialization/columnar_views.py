@@ -28,7 +28,8 @@ def columnar_views(
     project: FeastProject, known: Registered, expiring: Collection[Keys] = (), *, overwrite: bool = False
 ) -> dict[str, ColumnarView]:
     """The views of a registry that are copied without Feast, by name. `expiring`: see the module of that name."""
-    if project.spec.batch_engine.type != COLUMNAR:
+    # Cassandra is written by Feast itself.
+    if project.spec.batch_engine.type != COLUMNAR or project.spec.online_store.cassandra:
         return {}
     key_ttl = project.spec.online_store.redis.key_ttl
     key_ttl_seconds = int(key_ttl.total_seconds()) if key_ttl else 0

@@ -16,6 +16,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from sqlalchemy import Connection, Engine, func, select, update
 
+from featureplane.materialization.purge_cassandra import CassandraRows
 from featureplane.online.connect import answering, connect, primaries
 from featureplane.online.layout import Keys, field, is_key, keys_of, pattern, time_field
 from featureplane.registry import catalogue, feast_rows
@@ -62,10 +63,16 @@ class Purged:
     fields: int
 
 
-def purge(stores: Stores, project: str, pause: Callable[[float], None] = time.sleep) -> list[Purged]:
-    """Remove all that is due. What broke off is still due, and the next call begins anew: deleting twice is harmless.
+def purge(
+    stores: Stores,
+    project: str,
+    pause: Callable[[float], None] = time.sleep,
+    cassandra: Callable[[], CassandraRows] | None = None,
+) -> list[Purged]:
+    """Remove all that is due, from Redis or from what `cassandra` opens.
 
-    Raises StoreUnavailable when PostgreSQL or Redis does not answer.
+    What broke off is still due, and the next call begins anew: deleting twice is harmless. Raises StoreUnavailable when
+    PostgreSQL or the online store does not answer.
     """
     if not database_exists(stores.postgres):
         return []
@@ -83,6 +90,9 @@ def purge(stores: Stores, project: str, pause: Callable[[float], None] = time.sl
             if item not in back:
                 wanted.setdefault(item.keys, []).append(item)
         removal = _Removal(stores, project, engine, pause)
+        if cassandra is not None:
+            removal.run_in_cassandra([item for items in wanted.values() for item in items], cassandra)
+            return removal.report(due)
         for keys, items in wanted.items():
             removal.run(keys, items, _live_fields(known, keys))
         return removal.report(due)
@@ -165,8 +175,32 @@ class _Removal:
             finally:
                 client.close()
         with begin(self._engine, self._stores.postgres) as connection:
-            done = update(purges).where(purges.c.id.in_([item.id for item in items]), _pending())
-            self._done |= set(connection.execute(done.values(done_at=func.now()).returning(purges.c.id)).scalars())
+            self._note_done(connection, items)
+
+    def run_in_cassandra(self, items: Sequence[Due], opened: Callable[[], CassandraRows]) -> None:
+        """Remove tables of views and rows of features, each while the purge is locked: a view that comes back waits."""
+        if not items:
+            return
+        rows = opened()
+        try:
+            for item in items:
+                with begin(self._engine, self._stores.postgres) as connection:
+                    locked = select(purges.c.id).where(purges.c.id == item.id, _pending()).with_for_update()
+                    if connection.execute(locked).scalar() is None:
+                        continue
+                    if item.feature:
+                        removed = rows.remove(item.view, item.feature)
+                        self._rows[item.view] = self._rows.get(item.view, 0) + removed
+                        self._fields[item.view] = self._fields.get(item.view, 0) + removed
+                    else:
+                        rows.drop(item.view)
+                    self._note_done(connection, [item])
+        finally:
+            rows.close()
+
+    def _note_done(self, connection: Connection, items: Sequence[Due]) -> None:
+        done = update(purges).where(purges.c.id.in_([item.id for item in items]), _pending())
+        self._done |= set(connection.execute(done.values(done_at=func.now()).returning(purges.c.id)).scalars())
 
     def _remove(self, client: Any, found: Sequence[bytes], items: Sequence[Due], live: Collection[bytes]) -> bool:
         """Remove from these hashes what is pending still; False where nothing is."""

@@ -48,6 +48,9 @@ MOUNT_PATTERN = r"^/[A-Za-z0-9_.=/-]+$"
 # No user and no password in it: every message may show it.
 ENDPOINT_PATTERN = r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?)?$"
 REGION_PATTERN = r"^[a-z0-9-]*$"
+HOST_PATTERN = r"^[A-Za-z0-9._:-]+$"
+KEYSPACE_PATTERN = r"^[a-z][a-z0-9_]*$"
+DATACENTER_PATTERN = r"^[A-Za-z0-9._-]+$"
 SENTINEL_PATTERN = r"^[A-Za-z0-9._-]*$"
 
 
@@ -131,11 +134,51 @@ class RedisOnlineStore(Model):
         return self
 
 
+Host = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_PATTERN, description="Name or address.")]
+
+
+class CassandraOnlineStore(Model):
+    """A Cassandra cluster, by Feast's own class."""
+
+    hosts: Annotated[Items[Host], Field(min_length=1, max_length=16)]
+    """Servers to ask first; they name the others."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 9042
+    """Port of CQL, the same everywhere."""
+    keyspace: Annotated[str, Field(min_length=1, max_length=48, pattern=KEYSPACE_PATTERN)]
+    """Keyspace of the project's tables, and of no other project's. It must be there: whoever makes it decides about
+    replication."""
+    datacenter: Annotated[str, Field(min_length=1, max_length=48, pattern=DATACENTER_PATTERN)] = "datacenter1"
+    """Datacenter whose servers are asked, as `nodetool status` prints it."""
+    secret_ref: SecretRef = Field(default_factory=lambda: SecretRef(name="feast-online"))
+    """Secret with username and password and, with tls, perhaps ca.crt."""
+    tls: bool = False
+    """Speak TLS to the servers."""
+
+
 class OnlineStore(Model):
     """Where rows are served from."""
 
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[rule("!(has(self.redis) && has(self.cassandra))", "give one of redis and cassandra")]
+        )
+    )
+
     redis: RedisOnlineStore = Field(default_factory=RedisOnlineStore)
     """Redis, in Feast's own layout."""
+    cassandra: CassandraOnlineStore | None = None
+    """Cassandra in place of Redis, written and read by Feast itself."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.cassandra is not None and self.redis != RedisOnlineStore():
+            raise wrong("has both redis and cassandra", "write one of them")
+        return self
+
+    @property
+    def secret_ref(self) -> SecretRef:
+        """The Secret with what the store is reached by."""
+        return self.cassandra.secret_ref if self.cassandra else self.redis.secret_ref
 
 
 def _root(location: str) -> str:

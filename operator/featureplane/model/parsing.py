@@ -26,7 +26,10 @@ from featureplane.model.cron import CRON_PATTERN, TIME_ZONE_PATTERN
 from featureplane.model.deprecated import DAY_PATTERN, REFERENCE_PATTERN
 from featureplane.model.documents import DEEPEST, Document, Path, field_path
 from featureplane.model.feast_project import (
+    DATACENTER_PATTERN,
     ENDPOINT_PATTERN,
+    HOST_PATTERN,
+    KEYSPACE_PATTERN,
     MOUNT_PATTERN,
     REGION_PATTERN,
     RESOURCE_PATTERN,
@@ -195,6 +198,9 @@ PATTERN_REMEDIES = {
     MOUNT_PATTERN: "write an absolute path like /data",
     ENDPOINT_PATTERN: "write a URL without user and password, like https://minio.storage:9000",
     REGION_PATTERN: "write the name of a region, like eu-central-1",
+    HOST_PATTERN: "write a name or an address without a port, like cassandra.storage",
+    KEYSPACE_PATTERN: "use small letters, digits and _, and begin with a letter",
+    DATACENTER_PATTERN: "use letters, digits, ., _ and -",
     SENTINEL_PATTERN: "use letters, digits, ., _ and -",
     RESOURCE_PATTERN: "write the name of a resource, like cpu, memory or nvidia.com/gpu",
 }

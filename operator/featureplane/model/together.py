@@ -5,6 +5,7 @@ the caller's: that of the files, or, in a cluster, that of age, so that the olde
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -70,6 +71,7 @@ class Together:
             *_schedule(self.project, view),
             *_offline_store(self.project, view),
             *_batch_engine(self.project, view),
+            *_table(self.project, view),
             *_feast_name(self._names, view),
             *self._entity_problems(view),
             *self._source_problems(view),
@@ -175,6 +177,23 @@ def _offline_store(project: Declared[FeastProject] | None, view: Declared[Featur
             f"the project's offlineStore is {store}, which reads no {kind} source",
             "set the FeastProject's offlineStore.type to " + " or ".join(_READ_BY[kind]),
             "SourceNotSupported",
+        )
+
+
+# CQL's rule for names of tables, which Cassandra does not lift for quoted ones.
+_TABLE = re.compile(r"[A-Za-z0-9_]{1,48}", re.ASCII)
+
+
+def _table(project: Declared[FeastProject] | None, view: Declared[FeatureView]) -> Iterator[Problem]:
+    if project is None or project.object.spec.online_store.cassandra is None:
+        return
+    table = f"{project.object.spec.project}_{view.object.feast_name}"
+    if not _TABLE.fullmatch(table):
+        yield view.problem(
+            ("spec", "name"),
+            f"makes the table {table!r}, and Cassandra takes names of up to 48 letters, digits and _",
+            "choose a shorter spec.name without -, or a shorter project",
+            "NameNotSupported",
         )
 
 

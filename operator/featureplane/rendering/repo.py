@@ -9,7 +9,7 @@ import yaml
 
 from featureplane import names
 from featureplane.model.auth import Auth
-from featureplane.model.feast_project import FeastProject, OfflineStore
+from featureplane.model.feast_project import FeastProject, OfflineStore, OnlineStore
 from featureplane.rendering.definitions import Definition, document
 
 _HEADER = (
@@ -26,6 +26,9 @@ OUR_OFFLINE_STORES = {
     "file": "featureplane.plugins.files.FilesOfflineStore",
     "postgres": "featureplane.plugins.postgres.EnvironmentPostgreSQLOfflineStore",
 }
+
+# Rows that Feast's engine has in memory at a time: all of a view's otherwise.
+_CASSANDRA_BATCH = 10_000
 
 # Feast writes event times into Spark's SQL as texts in UTC, whatever the session's time zone is.
 SPARK_TIME_ZONE = {"spark.sql.session.timeZone": "UTC"}
@@ -53,23 +56,32 @@ def feature_store(project: FeastProject) -> Mapping[str, Any]:
     """
     base: dict[str, Any] = yaml.safe_load((feature_repo() / names.FEATURE_STORE_FILE).read_text(encoding="utf-8"))
     spec = project.spec
-    redis = spec.online_store.redis
-    online: dict[str, Any] = {
-        "type": "featureplane.plugins.redis.EnvironmentRedisOnlineStore",
-        "full_scan_for_deletion": False,
-    }
-    if redis.key_ttl:
-        online["key_ttl_seconds"] = int(redis.key_ttl.total_seconds())
     engine = OUR_ENGINES.get(spec.batch_engine.type, spec.batch_engine.type)
     offline = OUR_OFFLINE_STORES.get(spec.offline_store.type, spec.offline_store.type)
     return {
         "project": spec.project,
         **base,
-        "online_store": online,
+        "online_store": _online_store(spec.online_store),
         "offline_store": {"type": offline, **_offline_options(spec.offline_store)},
         "batch_engine": {"type": engine, **spec.batch_engine.options},
         "auth": _auth(spec.server.auth),
+        **({"materialization": {"online_write_batch_size": _CASSANDRA_BATCH}} if spec.online_store.cassandra else {}),
     }
+
+
+def _online_store(store: OnlineStore) -> dict[str, Any]:
+    """Where the store is, and nothing of who may use it."""
+    if store.cassandra is not None:
+        named = store.cassandra.model_dump(mode="json", include={"hosts", "port", "keyspace", "datacenter", "tls"})
+        kind = "featureplane.plugins.cassandra.EnvironmentCassandraOnlineStore"
+        return {"type": kind, **named, "secret": store.secret_ref.name}
+    online: dict[str, Any] = {
+        "type": "featureplane.plugins.redis.EnvironmentRedisOnlineStore",
+        "full_scan_for_deletion": False,
+    }
+    if store.redis.key_ttl:
+        online["key_ttl_seconds"] = int(store.redis.key_ttl.total_seconds())
+    return online
 
 
 def _auth(auth: Auth) -> dict[str, Any]:

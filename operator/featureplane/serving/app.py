@@ -123,6 +123,7 @@ def serving(
             "workers": project.spec.server.workers,
             "started": time.time(),
             "writes": project.spec.server.writes.enabled,
+            "by_feast": project.spec.online_store.cassandra is not None,
             "key_ttl_seconds": int(key_ttl.total_seconds()) if key_ttl else 0,
             "versioned": is_versioned,
             "keeps_expired": project.spec.server.expired_values == "Status",

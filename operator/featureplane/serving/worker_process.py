@@ -30,6 +30,7 @@ from featureplane.serving.http.lane import Lane
 from featureplane.serving.http.server import serve
 from featureplane.serving.metrics_files import FOLDER
 from featureplane.serving.page.files import page_routes
+from featureplane.serving.reading.no_store import NoStore
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import RowStore, open_store
 from featureplane.serving.store_size import follow_size
@@ -72,7 +73,8 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     settings = Settings.from_env()
     access = open_access(request["access"], settings.in_cluster)
     certificate = Certificate(*map(Path, request["tls"])) if request["tls"] else None
-    writing = _followed_writing(request) if request["writes"] else None
+    by_feast = bool(request["by_feast"])
+    writing = _followed_writing(request) if request["writes"] and not by_feast else None
     followed = Followed(
         settings.postgres,
         request["project"],
@@ -87,10 +89,11 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     gc.set_threshold(*_COLLECTED_AFTER)
     following = Following(followed)
     following.start()
-    store = await open_store(settings.redis)
+    store: RowStore = NoStore() if by_feast else await open_store(settings.redis)
     traces = _traces() if settings.traces else None
     traced = traces.store(store, settings.redis) if traces else store
-    reader = OnlineReader(lambda: followed.catalogue, traced, keeps_expired=request["keeps_expired"])
+    keeps_expired = request["keeps_expired"]
+    reader = OnlineReader(lambda: followed.catalogue, traced, keeps_expired=keeps_expired, by_feast=by_feast)
     meter = Meter(lambda: state_of(followed, following, store, in_progress()))
 
     def in_progress() -> int:

@@ -56,6 +56,16 @@ def test_what_a_secret_lacks_is_left_to_its_default():
     assert found["FEATUREPLANE_REDIS_DB"] == "feast-online/database?"
 
 
+def test_cassandra_gives_no_more_than_who_may_ask_it():
+    online = {"cassandra": {"hosts": ["c"], "keyspace": "k", "secretRef": {"name": "c"}}}
+    found = environment(of_server(onlineStore=online))
+    named = {name: value for name, value in found.items() if "CASSANDRA" in name or "REDIS" in name}
+    assert named == {
+        "FEATUREPLANE_CASSANDRA_USERNAME": "c/username?",
+        "FEATUREPLANE_CASSANDRA_PASSWORD": "c/password?",
+    }
+
+
 def test_how_redis_works_is_the_projects_to_say():
     redis = {"mode": "Sentinel", "sentinelMaster": "main", "tls": True, "secretRef": {"name": "other"}}
     found = environment(of_server(onlineStore={"redis": redis}))

@@ -48,10 +48,13 @@ class OnlineReader:
         store: Store,
         *,
         keeps_expired: bool = True,
+        by_feast: bool = False,
     ) -> None:
+        """Where an online store is only Feast's to read, all is answered `by_feast`."""
         self._catalogue = catalogue
         self._store = store
         self._keeps_expired = keeps_expired
+        self._by_feast = by_feast
         self._planned_for: Catalogue | None = None
         self._plans: OrderedDict[tuple[str, tuple[str, ...], bool], Plan] = OrderedDict()
 
@@ -95,7 +98,7 @@ class OnlineReader:
 
     def _plan(self, request: Request) -> Plan:
         catalogue = self._catalogue()
-        if catalogue.restricted:
+        if catalogue.restricted or self._by_feast:
             raise ForFeast
         if catalogue is not self._planned_for:
             self._planned_for = catalogue

@@ -1,0 +1,55 @@
+"""Removing what is due from Cassandra: a deleted view's table, and a removed feature's rows in it."""
+
+from typing import Any
+
+from featureplane.model.feast_project import CassandraOnlineStore
+from featureplane.online.cassandra import answering, connect, is_missing_table, table_of
+from featureplane.settings import CassandraAccount
+
+_PAGE = 1000
+_CONCURRENCY = 50
+
+
+class CassandraRows:
+    """One session, for one project."""
+
+    def __init__(self, store: CassandraOnlineStore, account: CassandraAccount, project: str) -> None:
+        self._store = store
+        self._project = project
+        self._session: Any = connect(store, account)
+
+    def close(self) -> None:
+        self._session.cluster.shutdown()
+
+    def drop(self, view: str) -> None:
+        """Remove a view with all of its rows; one without a table has none."""
+        with answering(self._store):
+            self._session.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+
+    def remove(self, view: str, feature: str) -> int:
+        """Remove a feature of every entity, and return of how many."""
+        from cassandra import InvalidRequest
+        from cassandra.concurrent import execute_concurrent_with_args
+        from cassandra.query import SimpleStatement
+
+        table, removed = self._table(view), 0
+        with answering(self._store):
+            try:
+                delete = self._session.prepare(f"DELETE FROM {table} WHERE entity_key = ? AND feature_name = ?")  # noqa: S608 - quoted
+            except InvalidRequest as error:
+                if is_missing_table(error):
+                    return 0
+                raise
+            select = SimpleStatement(f"SELECT DISTINCT entity_key FROM {table}", fetch_size=_PAGE)  # noqa: S608 - quoted
+            pages = self._session.execute(select)
+            while True:
+                keys = [(row.entity_key, feature) for row in pages.current_rows]
+                execute_concurrent_with_args(self._session, delete, keys, concurrency=_CONCURRENCY)
+                removed += len(keys)
+                if not pages.has_more_pages:
+                    break
+                pages.fetch_next_page()
+        return removed
+
+    def _table(self, view: str) -> str:
+        return table_of(self._store.keyspace, self._project, view)

@@ -1,0 +1,89 @@
+"""Feast's Cassandra online store with its credentials taken from the environment.
+
+Feast's configuration wants username and password in feature_store.yaml, and knows no TLS. Here they are
+FEATUREPLANE_CASSANDRA_USERNAME and _PASSWORD; layout, reads and writes are Feast's own.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from feast.infra.online_stores.cassandra_online_store.cassandra_online_store import (
+    CassandraOnlineStore,
+    CassandraOnlineStoreConfig,
+)
+
+from featureplane.model.feast_project import CassandraOnlineStore as Declared
+from featureplane.online.cassandra import answering, connect, is_missing_table
+from featureplane.settings import Settings
+
+
+class EnvironmentCassandraOnlineStoreConfig(CassandraOnlineStoreConfig):  # type: ignore[misc]  # Feast publishes no types
+    """Feast's configuration under our class path; its own username and password are never read."""
+
+    type: Literal["featureplane.plugins.cassandra.EnvironmentCassandraOnlineStore"] = (
+        "featureplane.plugins.cassandra.EnvironmentCassandraOnlineStore"
+    )
+    datacenter: str
+    tls: bool = False
+    secret: str = ""
+    """Name of the Secret with username and password, for messages."""
+
+
+class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[misc]
+    """Feast's store. A view's table is made with its first row, and a view without one has no rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Rows and newest event time of each batch written: Feast's engine keeps no count of its own.
+        self.written: list[tuple[int, datetime]] = []
+        # Feast keeps these for all instances, whatever their sessions are.
+        self._prepared_statements: dict[str, Any] = {}
+        self._session: Any = None
+        self._made: set[str] = set()
+
+    def _get_session(self, config: Any) -> Any:
+        if self._session is None:
+            store = _declared(config)
+            self._keyspace = store.keyspace
+            self._session = connect(store, Settings.from_env().cassandra)
+            self._cluster = self._session.cluster
+        return self._session
+
+    def online_write_batch(self, config: Any, table: Any, data: Any, progress: Any) -> None:
+        with answering(_declared(config)):
+            if table.name not in self._made:
+                self._create_table(config, config.project, table)
+                self._made.add(table.name)
+            super().online_write_batch(config, table, data, progress)
+        if data:
+            times = [row[2] if row[2].tzinfo else row[2].replace(tzinfo=UTC) for row in data]
+            self.written.append((len(data), max(times)))
+
+    def online_read(
+        self, config: Any, table: Any, entity_keys: Sequence[Any], requested_features: list[str] | None = None
+    ) -> Any:
+        from cassandra import InvalidRequest
+
+        with answering(_declared(config)):
+            try:
+                return super().online_read(config, table, entity_keys, requested_features)
+            except InvalidRequest as error:
+                if not is_missing_table(error):
+                    raise
+                return [(None, None)] * len(entity_keys)
+
+
+def _declared(config: Any) -> Declared:
+    """What the FeastProject says, out of feature_store.yaml."""
+    online = config.online_store
+    return Declared.model_validate(
+        {
+            "hosts": online.hosts,
+            "port": online.port,
+            "keyspace": online.keyspace,
+            "datacenter": online.datacenter,
+            "tls": online.tls,
+            **({"secretRef": {"name": online.secret}} if online.secret else {}),
+        }
+    )
