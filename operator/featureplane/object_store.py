@@ -44,6 +44,8 @@ def open_bucket(scheme: str, authority: str) -> tuple[Any, str]:
     if scheme in S3_SCHEMES and (found := _environment()).says_where:
         given = {"endpoint_override": found.endpoint, "region": found.region}
         return fs.S3FileSystem(**{name: value for name, value in given.items() if value}), authority
+    if scheme in S3_SCHEMES and not authority:
+        return fs.S3FileSystem(), ""
     opened: tuple[Any, str] = fs.FileSystem.from_uri(f"{scheme}://{authority}")
     return opened
 

@@ -359,6 +359,16 @@ def test_views_may_share_a_source():
             ),
         ),
         (
+            [
+                a_project(onlineStore=IN_CASSANDRA),
+                a_feature_view(source=a_source(file={"path": "prices", "format": "delta"})),
+            ],
+            (
+                "spec.source.file.format: is delta, and Feast's engine, which copies to Cassandra, would read the "
+                "files that the table has removed; give a source of Parquet files, or keep the project's rows in Redis"
+            ),
+        ),
+        (
             [a_project(onlineStore=IN_CASSANDRA), a_feature_view(feast_name="x" * 43)],
             (
                 f"spec.name: makes the table 'feast_{'x' * 43}', and Cassandra takes names of up to 48 letters, digits "

@@ -90,6 +90,8 @@ def redis_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_na
 
 def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> RedisAddress:
     """The writer never speaks to Redis: one that is not there yet must not keep definitions from the registry."""
+    if project.spec.online_store.cassandra is not None:
+        return RedisAddress()
     online = project.spec.online_store.redis
     secret = secrets.get(online.secret_ref.name)
     keys = redis_keys(secret.values) if secret else {}

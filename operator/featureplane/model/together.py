@@ -71,7 +71,7 @@ class Together:
             *_schedule(self.project, view),
             *_offline_store(self.project, view),
             *_batch_engine(self.project, view),
-            *_table(self.project, view),
+            *_in_cassandra(self.project, view),
             *_feast_name(self._names, view),
             *self._entity_problems(view),
             *self._source_problems(view),
@@ -184,9 +184,17 @@ def _offline_store(project: Declared[FeastProject] | None, view: Declared[Featur
 _TABLE = re.compile(r"[A-Za-z0-9_]{1,48}", re.ASCII)
 
 
-def _table(project: Declared[FeastProject] | None, view: Declared[FeatureView]) -> Iterator[Problem]:
+def _in_cassandra(project: Declared[FeastProject] | None, view: Declared[FeatureView]) -> Iterator[Problem]:
     if project is None or project.object.spec.online_store.cassandra is None:
         return
+    file = view.object.spec.source.file
+    if file is not None and file.format == "delta":
+        yield view.problem(
+            ("spec", "source", "file", "format"),
+            "is delta, and Feast's engine, which copies to Cassandra, would read the files that the table has removed",
+            "give a source of Parquet files, or keep the project's rows in Redis",
+            "SourceNotSupported",
+        )
     table = f"{project.object.spec.project}_{view.object.feast_name}"
     if not _TABLE.fullmatch(table):
         yield view.problem(

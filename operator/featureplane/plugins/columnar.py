@@ -27,6 +27,7 @@ from featureplane.materialization.rows import View, Window
 from featureplane.online.expiry import Expiry
 from featureplane.plugins.feast_reader import FeastReader
 from featureplane.plugins.redis import EnvironmentRedisOnlineStore
+from featureplane.plugins.s3 import lend_s3
 from featureplane.plugins.views import postgres_of, view_of
 from featureplane.settings import RedisAddress, Settings
 
@@ -47,6 +48,7 @@ class ColumnarEngine(LocalComputeEngine):  # type: ignore[misc]
 
     def __init__(self, *, overwrite: bool = False, type: str = "", **options: Any) -> None:  # noqa: A002, ARG002 - Feast's
         super().__init__(**options)
+        lend_s3()
         self._overwrite = overwrite
         # What became of each view: Feast's jobs have no place for counts.
         self.copied: list[Copied] = []

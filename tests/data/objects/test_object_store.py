@@ -18,6 +18,7 @@ from factories import a_feature_view, a_project, a_source, to_yaml
 from featureplane.errors import FeatureplaneError
 from featureplane.local.stores import embedded_stores
 from featureplane.object_store import delivered
+from featureplane.plugins.s3 import lend_s3
 
 NOON = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 OTHER_SECRET = "wJalrXUtnFEMI/K7MDENG"  # nobody's
@@ -135,6 +136,15 @@ def content(address: str, server: S3Server) -> bytes | None:
     name = address.removeprefix("s3://")
     (info,) = store.get_file_info([name])
     return store.open_input_stream(name).read() if info.type == fs.FileType.File else None
+
+
+def test_feasts_own_engine_reads_the_store(server: S3Server, environment: pytest.MonkeyPatch) -> None:
+    import dask.dataframe
+
+    lend_s3()
+    for path in ("prices", "prices/*.parquet"):
+        found = dask.dataframe.read_parquet(f"s3://{BUCKET}/features/{path}").compute()
+        assert sorted(found["commodity"]) == ["gold", "tin"]
 
 
 def test_a_file_is_delivered_whole(server: S3Server, environment: pytest.MonkeyPatch) -> None:
