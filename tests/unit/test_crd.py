@@ -491,7 +491,6 @@ BAD = [
     ("FeastProject", "registry.postgresql.secretRef", {"name": "Not_DNS"}),
     ("FeastProject", "registry.postgresql.secretRef", {}),
     ("FeastProject", "onlineStore.redis.mode", "sentinel"),
-    ("FeastProject", "onlineStore", {"redis": {}, "cassandra": {"hosts": ["c"], "keyspace": "k"}}),
     ("FeastProject", "onlineStore", {"cassandra": {"hosts": ["c:9042/x"], "keyspace": "k"}}),
     ("FeastProject", "onlineStore", {"cassandra": {"hosts": [], "keyspace": "k"}}),
     ("FeastProject", "onlineStore", {"cassandra": {"hosts": ["c"], "keyspace": "My Keys"}}),

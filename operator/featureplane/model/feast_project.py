@@ -140,7 +140,11 @@ Host = Annotated[str, Field(min_length=1, max_length=253, pattern=HOST_PATTERN, 
 class CassandraOnlineStore(Model):
     """A Cassandra cluster, by Feast's own class."""
 
-    hosts: Annotated[Items[Host], Field(min_length=1, max_length=16)]
+    hosts: Annotated[
+        Items[Host],
+        Field(min_length=1, max_length=16, json_schema_extra=kubernetes(list_type="set")),
+        AfterValidator(distinct),
+    ]
     """Servers to ask first; they name the others."""
     port: Annotated[int, Field(ge=1, le=65535)] = 9042
     """Port of CQL, the same everywhere."""
@@ -160,7 +164,15 @@ class OnlineStore(Model):
 
     model_config = ConfigDict(
         json_schema_extra=kubernetes(
-            validations=[rule("!(has(self.redis) && has(self.cassandra))", "give one of redis and cassandra")]
+            validations=[
+                rule(
+                    "!has(self.cassandra) || !has(self.redis) ||"
+                    " ((!has(self.redis.mode) || self.redis.mode == 'Standalone') &&"
+                    " (!has(self.redis.tls) || !self.redis.tls) && !has(self.redis.keyTtl) &&"
+                    " (!has(self.redis.secretRef) || self.redis.secretRef.name == 'feast-online'))",
+                    "give one of redis and cassandra",
+                ),
+            ]
         )
     )
 
@@ -171,6 +183,7 @@ class OnlineStore(Model):
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
+        # The API server fills in a `redis` of defaults beside a `cassandra`.
         if self.cassandra is not None and self.redis != RedisOnlineStore():
             raise wrong("has both redis and cassandra", "write one of them")
         return self
