@@ -56,7 +56,10 @@ def connect(store: CassandraOnlineStore, account: CassandraAccount) -> Any:
     )
     try:
         with answering(store):
-            return cluster.connect(store.keyspace)
+            session = cluster.connect()
+            # Not as an argument of `connect`, which tells a keyspace that is not there as servers that are not.
+            session.set_keyspace(store.keyspace)
+            return session
     except BaseException:
         cluster.shutdown()
         raise

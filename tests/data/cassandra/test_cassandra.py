@@ -231,5 +231,5 @@ def test_a_removed_feature_loses_its_rows(copied: Run, fraud: Fraud) -> None:
 def test_a_deleted_view_loses_its_table(copied: Run, fraud: Fraud) -> None:
     fraud.register(a_project(onlineStore=fraud.online, purgeAfter="1s"))
     (purged,) = fraud.purge()
-    assert purged.purged == ("*",)
+    assert "*" in purged.purged
     assert fraud.tables() == []
