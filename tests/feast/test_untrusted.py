@@ -12,7 +12,7 @@ import httpx
 import pytest
 from world import World
 
-from factories import a_feature_view, a_project
+from factories import a_feature_view, a_project, a_service
 from featureplane.errors import UnreadableRow, UntrustedRegistry
 from featureplane.materialization.history import FAILED
 from featureplane.materialization.run import materializer
@@ -282,3 +282,17 @@ def test_no_run_of_feasts_engine_is_started_on_planted_code(world: World, mark: 
         (run,) = engine.run([task])
     assert (run.result, mark.exists()) == (FAILED, False)
     assert "Feast would execute" in run.message
+
+
+def test_a_view_whose_unreadable_row_was_deleted_is_written_anew(world: World) -> None:
+    objects = [a_feature_view(), a_service()]
+    world.apply(*objects)
+    with world.sql() as connection:
+        connection.execute("UPDATE feature_views SET feature_view_proto = '\\xff'")
+    with pytest.raises(UnreadableRow):
+        world.registered()
+    with world.sql() as connection:
+        # Feast would not write a version that its history has already.
+        connection.execute("DELETE FROM feature_views; DELETE FROM feature_view_version_history")
+    world.apply(*objects)
+    assert ("feature_view", "commodity_prices") in world.registered_keys()

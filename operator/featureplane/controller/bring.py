@@ -15,7 +15,7 @@ from featureplane.controller.judge import Verdict
 from featureplane.controller.register import VIA, Actors, Looked, Removable
 from featureplane.controller.seen import Seen
 from featureplane.controller.world import Claim, World, claim
-from featureplane.errors import FeatureplaneError, SchemaTooNew, StoreUnavailable, UnreadableRow, UntrustedRegistry
+from featureplane.errors import FeatureplaneError, SchemaTooNew, StoreUnavailable, UntrustedRegistry
 from featureplane.materialization.outlook import Purges
 from featureplane.model.feast_project import FeastProject
 from featureplane.registry.actor import Actor
@@ -133,7 +133,7 @@ class ProjectConflict(FeatureplaneError):
 
 
 # Somebody has to act, and that is seen, or the time of the next look is soon enough.
-_STAYS = (SecretTrouble, ProjectConflict, UntrustedRegistry, UnreadableRow, SchemaTooNew)
+_STAYS = (SecretTrouble, ProjectConflict, UntrustedRegistry, SchemaTooNew)
 
 
 async def _refuse_conflict(world: World, seen: Seen, project: FeastProject, mine: Claim) -> None:
