@@ -231,7 +231,7 @@ def test_every_row_is_as_it_was_known_at_its_moment(kind, world, on_source):
 
     @settings(max_examples=EXAMPLES[kind], derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(rows, max_size=12), st.lists(entity_rows, min_size=1, max_size=6), st.booleans(), zones, units)
-    @example(DROPPED, [{"commodity": "gold", "region": 1, "event_timestamp": START, "label": 1}] * 2, False, UTC, "us")
+    @example(DROPPED, [{"commodity": "gold", "region": 1, "event_timestamp": START, "label": 1}] * 2, False, UTC, "ns")
     def holds(history, entities, naive, zone, unit):
         write(kind, world, history, naive=naive, unit=unit)
         frame = pd.DataFrame(entities)

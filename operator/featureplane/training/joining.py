@@ -19,13 +19,14 @@ from featureplane.errors import SourceError
 from featureplane.materialization.encoding.conforming import WrongType, conform
 from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.failures import first_line, reading
-from featureplane.materialization.readers.times import UTC_MICROSECONDS, by_second
+from featureplane.materialization.readers.times import UTC_MICROSECONDS, by_second, rounded_down
 from featureplane.model.types import FeatureType, parse_type
 from featureplane.training.history import History, Span
 
 _ENTITIES, _ROWS = "entities", "history"
 _MOMENT, _PLACE, _AGE = "moment", "place", "age"
 _PER_SECOND = 10**6
+_PER_MICROSECOND = 10**3
 # Beyond any time and number that a source has.
 _LAST = 2**63 - 1
 _BATCH_ROWS = 20_480
@@ -106,8 +107,11 @@ def _rows(history: History, span: Span, features: Sequence[str]) -> exp.Select:
     """The source's rows that can be an entity's newest at one of the moments."""
     view = history.view
     keys = [_key(history.values[name], history.kinds[name], kind) for name, kind in view.keys]
-    moment = _ticks("epoch_us", history.event_time.column)
-    finer = _ticks("epoch_ns", history.event_time.column) if _is_fine(history.event_time.kind) else moment
+    moment = finer = _ticks("epoch_us", history.event_time.column)
+    if _is_fine(history.event_time.kind):
+        finer = _ticks("epoch_ns", history.event_time.column)
+        whole = exp.Paren(this=rounded_down(finer, _PER_MICROSECOND))
+        moment = exp.IntDiv(this=whole, expression=exp.Literal.number(_PER_MICROSECOND))
     created: exp.Expr = exp.Literal.number(0)
     if history.created is not None:
         ticks = _ticks("epoch_ns" if _is_fine(history.created.kind) else "epoch_us", history.created.column)

@@ -67,16 +67,16 @@ def by_second(value: exp.Expr, kind: pa.DataType) -> exp.Expr:
     if not pa.types.is_timestamp(kind):
         return value
     if kind.unit == "ns":  # PostgreSQL has none; as any other time DuckDB would round it up
-        return _whole_seconds(exp.Anonymous(this="epoch_ns", expressions=[value]))
+        return rounded_down(exp.Anonymous(this="epoch_ns", expressions=[value]), 10**9)
     return exp.Anonymous(this="date_trunc", expressions=[exp.Literal.string("second"), value])
 
 
-def _whole_seconds(nanoseconds: exp.Expr) -> exp.Expr:
-    """Rounded down, before 1970 too, where a remainder is negative."""
-    second = exp.Literal.number(10**9)
-    remainder = exp.Paren(this=exp.Mod(this=nanoseconds, expression=second))
-    positive = exp.Paren(this=exp.Add(this=remainder, expression=second.copy()))
-    return exp.Sub(this=nanoseconds.copy(), expression=exp.Mod(this=positive, expression=second.copy()))
+def rounded_down(nanoseconds: exp.Expr, unit: int) -> exp.Expr:
+    """To a multiple of so many nanoseconds, before 1970 too, where a remainder is negative."""
+    whole = exp.Literal.number(unit)
+    remainder = exp.Paren(this=exp.Mod(this=nanoseconds, expression=whole))
+    positive = exp.Paren(this=exp.Add(this=remainder, expression=whole.copy()))
+    return exp.Sub(this=nanoseconds.copy(), expression=exp.Mod(this=positive, expression=whole.copy()))
 
 
 def as_event_time(times: pa.Array) -> pa.Array:
