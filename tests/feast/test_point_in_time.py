@@ -43,7 +43,7 @@ rows = st.fixed_dictionaries(
         "tags": st.none() | st.sampled_from([[], ["a", "ü"]]),
     }
 )
-# A Delta table has no nanoseconds.
+# A Delta table has no nanoseconds, and cannot change the type of a column.
 units = st.sampled_from(["us", "ns"])
 zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
 entity_rows = st.fixed_dictionaries(
@@ -82,7 +82,7 @@ def write(kind: str, world: World, history: Sequence[Row], *, naive: bool, unit:
     if kind == "postgres":
         _write_table(world, history, naive=naive)
         return
-    time = pa.timestamp("us" if kind == "delta" else unit, None if naive else "UTC")
+    time = pa.timestamp("us", "UTC") if kind == "delta" else pa.timestamp(unit, None if naive else "UTC")
     columns = {
         "commodity": pa.array([row["commodity"] for row in history], pa.string()),
         "region": pa.array([row["region"] for row in history], pa.int64()),
