@@ -32,17 +32,16 @@ def running(
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
         with suppress(httpx.TransportError):
-            return httpx.get(url, trust_env=False).is_success
+            return httpx.get(url, trust_env=False, timeout=60).is_success
         return False
 
     try:
         until(answers, PATIENCE)
         yield
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(30)
+            process.wait(PATIENCE)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
