@@ -18,9 +18,12 @@ PATIENCE = 300.0
 
 @contextmanager
 def running(
-    command: Sequence[str | Path], folder: Path, url: str, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path], folder: Path, url: str, env: Mapping[str, str] | None = None, *, ending: float = 0.0
 ) -> Iterator[None]:
-    """Run it in `folder` from when `url` answers to the end of the block. `folder` gets its log."""
+    """Run it in `folder` from when `url` answers to the end of the block. `folder` gets its log.
+
+    Then it has `ending` seconds to end by itself, before it and all that it started are killed.
+    """
     log = folder / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -41,7 +44,7 @@ def running(
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
+            process.wait(ending)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -58,7 +58,7 @@ def deployment(repo: Path) -> Iterator[httpx.Client]:
     with ExitStack() as stack:
         for tries_left in reversed(range(_TRIES)):
             try:
-                stack.enter_context(running(command, repo, f"{url}/?commodity=gold", env))
+                stack.enter_context(running(command, repo, f"{url}/?commodity=gold", env, ending=PATIENCE))
                 break
             except RuntimeError:
                 if not tries_left:
