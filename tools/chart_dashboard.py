@@ -133,12 +133,7 @@ _ROWS: dict[str, list[Graph]] = {
         Graph(
             "Views in trouble",
             "short",
-            [
-                (
-                    f"sum by (condition) (featureplane_views{{{_OPERATOR}, {_IN_TROUBLE}}}) or vector(0)",
-                    "{{condition}}",
-                ),
-            ],
+            [(f"sum by (condition) (featureplane_views{{{_OPERATOR}, {_IN_TROUBLE}}})", "{{condition}}")],
             "By the condition that is not so.",
         ),
     ],
