@@ -11,9 +11,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from cli.commands import ROOT, Place, until
+from cli.commands import ROOT, Place
 from cli.examples import named_stores, put_online, serving
 from cli.newest import newest_rows, price_in_24h
+from patience import until
 from tcp_proxy import TcpProxy
 
 EXAMPLE = "commodity"

@@ -1,6 +1,6 @@
 """Who changed what, what is deprecated and who answers for it, as an operator tells it of custom resources."""
 
-from cluster.api import condition, message, path, until
+from cluster.api import condition, message, path
 from cluster.place import Place
 from factories import a_feature, a_feature_view, a_project, a_service
 from featureplane import names
@@ -8,6 +8,7 @@ from featureplane.registry import audit
 from featureplane.registry.audit import Entry, Wanted
 from featureplane.registry.database import begin_once
 from featureplane.registry.plan import FieldChange
+from patience import until
 
 GOING = {"since": "2026-03-31", "message": "é nobody fills it", "replacedBy": "commodity_prices:price"}
 

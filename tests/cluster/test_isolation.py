@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
-from cluster.api import condition, message, until
+from cluster.api import condition, message
 from cluster.faults import rows_of, sql
 from cluster.place import Place, postgres_secret, secret
-from cluster.recovery import LONG, a_view, a_wrong_view
+from cluster.recovery import a_view, a_wrong_view
 from factories import a_project, a_service
 from featureplane import names
 from featureplane.materialization import history
 from featureplane.registry import catalogue
 from featureplane.registry.database import begin_once
 from featureplane.settings import PostgresAddress
+from patience import until
 
 ALPHA, BETA = "model_a_features", "model_b_features"
 BETA_SECRET = "beta-registry"
@@ -55,8 +56,8 @@ def states(place: Place, project: str) -> dict[str, Any]:
 def goes_on(place: Place, name: str) -> None:
     """A new view of alpha is registered, and a change of its first."""
     place.apply(of("alpha", a_view(name)), of("alpha", a_view("shared", description=name)))
-    place.wait_for(of("alpha", a_view(name)), "Registered", seconds=LONG)
-    place.wait_for(of("alpha", a_view("shared")), "Registered", seconds=LONG)
+    place.wait_for(of("alpha", a_view(name)), "Registered")
+    place.wait_for(of("alpha", a_view("shared")), "Registered")
     assert name in features(place.stores.postgres, ALPHA)
 
 
@@ -72,8 +73,8 @@ def both(place: Place, request: pytest.FixtureRequest) -> dict[str, Any]:
     # Two registries are made at once: that takes long, and each view says when it is there.
     place.operator(wait=False)
     for project in ("alpha", "beta"):
-        place.wait_for(of(project, view), "Registered", seconds=LONG)
-        place.wait_for(of(project, SERVICE), "Ready", seconds=LONG)
+        place.wait_for(of(project, view), "Registered")
+        place.wait_for(of(project, SERVICE), "Ready")
     return {"own": own, "address": address or place.stores.postgres}
 
 
@@ -85,14 +86,14 @@ def test_changes_deletions_and_purges_of_one_leave_the_other_as_it_was(place: Pl
     place.apply(beta(own=both["own"], purgeAfter="1s"))
     place.apply(of("beta", a_view("shared", description="changed")), of("beta", a_view("more")))
     place.apply(of("beta", a_wrong_view("wrong")))
-    place.wait_for(of("beta", a_view("more")), "Registered", seconds=LONG)
-    place.wait_for(of("beta", a_wrong_view("wrong")), "Valid", "False", seconds=LONG)
+    place.wait_for(of("beta", a_view("more")), "Registered")
+    place.wait_for(of("beta", a_wrong_view("wrong")), "Valid", "False")
     for item in (of("beta", SERVICE), of("beta", a_view("shared"))):
         place.api.delete(item, place.namespace)
-    until(lambda: place.get(of("beta", a_view("shared"))) is None, LONG)
+    until(lambda: place.get(of("beta", a_view("shared"))) is None)
     assert features(both["address"], BETA) == {"more"}
     purge = f"{names.LABEL_JOB}=purge"
-    jobs = until(lambda: place.api.list("batch/v1", "Job", place.namespace, purge), LONG)
+    jobs = until(lambda: place.api.list("batch/v1", "Job", place.namespace, purge))
     assert {job["metadata"]["labels"][names.LABEL_PROJECT] for job in jobs} == {"beta"}
     assert rows_of(place.stores.postgres, ALPHA) == rows
     assert states(place, "alpha") == said
@@ -104,13 +105,13 @@ def test_a_row_of_one_that_cannot_be_read_is_only_its_own_trouble(place: Place, 
     with sql(both["address"]) as connection:
         connection.execute("UPDATE feature_views SET feature_view_proto = %s WHERE project_id = %s", [b"\xff", BETA])
     place.apply(of("beta", a_view("shared", description="changed")))
-    found = place.wait_for(of("beta", a_view("shared")), "Registered", "False", "UnreadableRow", LONG)
+    found = place.wait_for(of("beta", a_view("shared")), "Registered", "False", "UnreadableRow")
     assert "'shared' of project 'model_b_features' cannot be read" in message(found, "Registered")
     goes_on(place, "later")
     with sql(both["address"]) as connection:
         for table in ("feature_views", "feature_view_version_history"):
             connection.execute(f"DELETE FROM {table} WHERE project_id = %s", [BETA])
-    place.wait_for(of("beta", a_view("shared")), "Registered", seconds=LONG)
+    place.wait_for(of("beta", a_view("shared")), "Registered")
 
 
 @pytest.fixture
@@ -129,9 +130,9 @@ def test_a_registry_that_hangs_or_refuses_keeps_nobody_else_waiting(place: Place
     place.apply(beta(own=True), *(of("beta", a_view(f"v{number}")) for number in range(50)))
     operator = place.operator()
     place.apply(alpha(), of("alpha", a_view("shared")))
-    place.wait_for(of("alpha", a_view("shared")), "Registered", seconds=LONG)
+    place.wait_for(of("alpha", a_view("shared")), "Registered")
     goes_on(place, "later")
-    found = place.wait_for(of("beta", a_view("v0")), "Registered", "False", "RegistryUnavailable", LONG)
+    found = place.wait_for(of("beta", a_view("v0")), "Registered", "False", "RegistryUnavailable")
     assert "does not answer" in message(found, "Registered")
     assert condition(place.get(alpha()), "Valid") == ("True", "Valid")
     assert "hunter2" not in operator.words + str(found)

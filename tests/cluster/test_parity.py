@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cluster.api import condition, message, until
+from cluster.api import condition, message
 from cluster.place import Place
 from factories import a_feature_view, a_project
 from featureplane.parity import outcomes
 from featureplane.parity.kinds import Kind
 from featureplane.parity.outcomes import Outcome
 from featureplane.registry.database import begin, engine_for
+from patience import until
 
 VIEW = "commodity_prices"
 

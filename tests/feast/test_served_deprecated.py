@@ -9,10 +9,10 @@ import httpx
 import pytest
 from world import World
 
-from cli.commands import until
 from factories import Object, a_feature, a_feature_view, a_service
 from featureplane.serving.app import serving
 from featureplane.serving.listening import Where
+from patience import until
 
 WHOLE = {"since": "2025-01-01", "message": "nobody fills it"}
 PART = {"since": "2026-03-31", "replacedBy": "commodity_prices:price"}

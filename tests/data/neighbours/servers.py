@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from cli.commands import clean_environment
-from cluster.api import until
+from patience import until
 
 # Libraries of this size take a while to load where the machine does something else as well.
 PATIENCE = 300.0

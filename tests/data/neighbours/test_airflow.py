@@ -14,11 +14,12 @@ import yaml
 
 from cli.commands import ROOT, clean_environment
 from cli.examples import project_of
-from cluster.api import Api, until
+from cluster.api import Api
 from data.environments import python_of
 from featureplane.manifests.children import children
 from featureplane.manifests.context import Context
 from kube.guard import Cluster, test_kubeconfig
+from patience import until
 
 # Airflow's command line takes half a minute to come to a task where the machine does something else as well.
 PATIENCE = 600.0

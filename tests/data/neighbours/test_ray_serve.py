@@ -12,11 +12,11 @@ import yaml
 from cli.commands import ROOT, Place
 from cli.examples import project_of, serving
 from cli.newest import newest_rows, price_in_24h
-from cluster.api import until
 from data.environments import python_of
 from data.neighbours.servers import PATIENCE, running
 from featureplane.local.redis_server import free_ports
 from featureplane.manifests.client import client_feature_store
+from patience import until
 
 pytestmark = pytest.mark.timeout(2400)  # the first makes the environment
 FOLDER = ROOT / "examples" / "neighbours" / "ray-serve"
