@@ -12,8 +12,10 @@ from featureplane.controller.cluster import Cluster, Secret
 from featureplane.errors import FeatureplaneError, InputError
 from featureplane.manifests.secret_keys import (
     CA,
+    CASSANDRA_STANDARD,
     POSTGRES_STANDARD,
     REDIS_STANDARD,
+    cassandra_problem,
     postgres_keys,
     postgres_problem,
     postgres_ssl_mode,
@@ -86,6 +88,14 @@ def redis_of(project: FeastProject, secrets: Mapping[str, Secret | None], own_na
     address = _redis(project, secrets)
     authority = _file(secret.values[CA]) if CA in secret.values else address.ca_file
     return replace(address, host=_seen_from(own_namespace, namespace, address.host), ca_file=authority)
+
+
+def check_cassandra(project: FeastProject, secrets: Mapping[str, Secret | None]) -> None:
+    """Look at the Secret of a Cassandra; where the servers are stands in the project. Raises SecretTrouble."""
+    name = project.spec.online_store.secret_ref.name
+    secret = _needed(name, project.metadata.namespace, secrets, CASSANDRA_STANDARD)
+    if problem := cassandra_problem(name, secret.values):
+        raise SecretTrouble("SecretIncomplete", problem)
 
 
 def _redis(project: FeastProject, secrets: Mapping[str, Secret | None]) -> RedisAddress:

@@ -1,5 +1,6 @@
 """A project's Redis as its servers and runs meet it: whether it lets in who comes with what its Secret says.
 
+Of a Cassandra only the Secret is looked at: its driver is large, and its servers have an exporter.
 Nothing is written there and no key is read. What is registered does not depend on it, so it keeps nothing from the
 registry; the project says what is wrong.
 """
@@ -7,7 +8,7 @@ registry; the project says what is wrong.
 import asyncio
 from collections.abc import Mapping
 
-from featureplane.controller.addresses import SecretTrouble, redis_of
+from featureplane.controller.addresses import SecretTrouble, check_cassandra, redis_of
 from featureplane.controller.cluster import Secret
 from featureplane.model.feast_project import FeastProject
 from featureplane.serving.reading.store import open_store
@@ -24,8 +25,11 @@ Trouble = tuple[str, str]
 async def trouble_with(
     project: FeastProject, secrets: Mapping[str, Secret | None], own_namespace: str
 ) -> Trouble | None:
-    """Why the project's Redis cannot be used; None where it can."""
+    """Why the project's online store cannot be used; None where it can, as far as is looked."""
     try:
+        if project.spec.online_store.cassandra is not None:
+            check_cassandra(project, secrets)
+            return None
         address = redis_of(project, secrets, own_namespace)
     except SecretTrouble as error:
         return error.reason, str(error)

@@ -71,6 +71,15 @@ def redis_problem(secret: str, keys: Collection[str]) -> str | None:
     return _problem(secret, keys, REDIS_STANDARD)
 
 
+def cassandra_problem(secret: str, keys: Collection[str]) -> str | None:
+    """What the Secret of a Cassandra lacks; one that asks nobody for a name has a Secret without any key."""
+    found = cassandra_keys(keys)
+    if len(found) in {0, len(_CASSANDRA)}:
+        return None
+    missing = next(wanted[0] for variable, wanted in _CASSANDRA.items() if variable not in found)
+    return f"the Secret {secret!r} has no key {missing!r}; its keys are to be {' and '.join(CASSANDRA_STANDARD)}"
+
+
 def _chosen(candidates: Mapping[str, Collection[str]], keys: Collection[str]) -> dict[str, str]:
     found = {name: next((key for key in wanted if key in keys), None) for name, wanted in candidates.items()}
     return {name: key for name, key in found.items() if key is not None}
