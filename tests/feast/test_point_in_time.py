@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import write_deltalake
 from hypothesis import HealthCheck, example, given, settings
@@ -154,6 +155,22 @@ def test_a_service_and_single_features_give_the_same(kind, world, on_source):
     assert found["label"].tolist() == ["x", "y"]
     assert found["by_both__price"].tolist()[0] == 2.0
     assert found["by_both__price"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("naive", [True, False])
+def test_times_of_nanoseconds_as_pandas_writes_them_count_by_their_microsecond(naive, world, on_source):
+    store = on_source("file")
+    row = {**GOLD, "at": START, "created": None, "volume": 1, "tags": None}
+    write("file", world, [{**row, "price": 1.0}, {**row, "price": 2.0}], naive=naive, unit="ns")
+    file = world.folder / "trades.parquet"
+    table = parquet.read_table(file)
+    times = table.column("ts")
+    finer = pc.add(times.cast(pa.int64()), pa.array([0, 999])).cast(times.type)
+    parquet.write_table(table.set_column(table.schema.get_field_index("ts"), "ts", finer), file)
+    before = START - timedelta(microseconds=1)
+    frame = pd.DataFrame({"region": [1, 1], "commodity": ["gold"] * 2, "event_timestamp": [before, START]})
+    found = store.get_historical_features(frame, ["by_both:price"]).to_df()
+    assert found["price"].fillna(0.0).tolist() == [0.0, 2.0]
 
 
 def test_what_was_found_can_be_kept_in_feasts_way(world, on_source):
