@@ -66,8 +66,7 @@ class Engine:
             return _answer(copied[-1])
         if not isinstance(self.provider.batch_engine, LocalComputeEngine):  # it writes in other processes
             return _answer(Copied(None, None))
-        newest = max((newest for _, newest in written), default=None)
-        return _answer(Copied(sum(rows for rows, _ in written), newest))
+        return _answer(Copied(written.rows, written.newest))
 
 
 def _refuse_without_spark(feature_store: Message) -> None:

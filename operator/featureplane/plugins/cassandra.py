@@ -5,7 +5,6 @@ FEATUREPLANE_CASSANDRA_USERNAME and _PASSWORD; layout, reads and writes are Feas
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from feast.infra.online_stores.cassandra_online_store.cassandra_online_store import (
@@ -15,6 +14,7 @@ from feast.infra.online_stores.cassandra_online_store.cassandra_online_store imp
 
 from featureplane.model.feast_project import CassandraOnlineStore as Declared
 from featureplane.online.cassandra import answering, connect, is_missing_table
+from featureplane.plugins.written import Written
 from featureplane.settings import Settings
 
 
@@ -35,8 +35,7 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
 
     def __init__(self) -> None:
         super().__init__()
-        # Rows and newest event time of each batch written: Feast's engine keeps no count of its own.
-        self.written: list[tuple[int, datetime]] = []
+        self.written = Written()
         # Feast keeps these for all instances, whatever their sessions are.
         self._prepared_statements: dict[str, Any] = {}
         self._session: Any = None
@@ -56,9 +55,7 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
                 self._create_table(config, config.project, table)
                 self._made.add(table.name)
             super().online_write_batch(config, table, data, progress)
-        if data:
-            times = [row[2] if row[2].tzinfo else row[2].replace(tzinfo=UTC) for row in data]
-            self.written.append((len(data), max(times)))
+        self.written.add(data)
 
     def online_read(
         self, config: Any, table: Any, entity_keys: Sequence[Any], requested_features: list[str] | None = None

@@ -4,7 +4,6 @@ Feast reads one connection string, splits it at commas and parses each value as 
 any character, and feature_store.yaml would have to hold it. Here nothing is split: see `settings.RedisAddress`.
 """
 
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
@@ -13,6 +12,7 @@ from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 
 from featureplane.online.connect import connect, connection_options
+from featureplane.plugins.written import Written
 from featureplane.settings import RedisAddress, Settings
 
 
@@ -33,13 +33,11 @@ class EnvironmentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        # Rows and newest event time of each batch written: Feast's engine keeps no count of its own.
-        self.written: list[tuple[int, datetime]] = []
+        self.written = Written()
 
     def online_write_batch(self, config: Any, table: Any, data: Any, progress: Any) -> None:
         super().online_write_batch(config, table, data, progress)
-        if data:
-            self.written.append((len(data), max(_aware(row[2]) for row in data)))
+        self.written.add(data)
 
     def _where(self) -> RedisAddress:
         if self._address is None:
@@ -63,8 +61,3 @@ class EnvironmentRedisOnlineStore(RedisOnlineStore):  # type: ignore[misc]
             else:
                 self._client_async = AsyncRedis(host=address.host, port=address.port, db=address.db, **options)
         return self._client_async
-
-
-def _aware(time: datetime) -> datetime:
-    """Feast takes a time without a zone for UTC."""
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
