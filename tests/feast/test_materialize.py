@@ -235,7 +235,7 @@ class TestFeastsCommands:
     def test_a_source_that_has_no_reader_of_ours_is_read_by_feast(
         self, world: World, lake: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("featureplane.plugins.columnar.convert", lambda *_: None)
+        monkeypatch.setattr("featureplane.plugins.views.convert", lambda *_: None)
         write(lake / "prices.parquet", {"gold": NOON - 3 * HOUR, "silver": NOON - 90 * HOUR, "tin": NOON + HOUR})
         sdk = world.sdk(online=True)
         sdk.materialize(NOON - 100 * HOUR, NOON, ["commodity_prices"])
