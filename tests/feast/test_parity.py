@@ -106,6 +106,24 @@ def test_a_changed_byte_is_found(shop: Shop) -> None:
     assert (found.online, found.offline, found.online_time, found.offline_time) == (7.0, 3.5, AT, AT)
 
 
+def test_what_a_library_says_of_a_row_is_told_to_who_asks_for_values_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("no number: 'Jane Doe'")
+
+    shop.open()
+    monkeypatch.setattr("featureplane.parity.check.sampled", broken)
+    outcome = shop.look(differences=1)
+    assert (outcome.failed, outcome.cause) == (True, "no number: 'Jane Doe'")
+    assert outcome.message.startswith("ValueError when it was compared")
+    assert shop.look(differences=0).cause == ""
+    with begin(shop.world.engine, shop.world.stores.postgres) as connection:
+        outcomes.record(connection, PROJECT, outcome)
+        _, noted = outcomes.newest(connection, PROJECT)
+    assert "Jane Doe" not in str(noted)
+
+
 def test_the_worst_differences_come_first(shop: Shop) -> None:
     shop.open()
     for number, price in ((1, 1.6), (2, -900.0), (3, 5.0)):

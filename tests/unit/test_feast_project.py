@@ -182,6 +182,14 @@ def test_a_project_has_one_online_store():
     assert problems_in(both) == ["spec.onlineStore: has both redis and cassandra; write one of them"]
 
 
+def test_what_is_in_cassandra_is_not_compared():
+    project = a_project(onlineStore={"cassandra": {"hosts": ["c"], "keyspace": "k"}}, parity={})
+    assert problems_in(project) == [
+        "spec.parity: compares what is in Redis, and the online store is Cassandra; take it out"
+    ]
+    assert problems_in(a_project(parity={})) == []
+
+
 SENTINEL = "has mode Sentinel without sentinelMaster, or the other way round; write both or neither"
 
 

@@ -157,6 +157,7 @@ def _as_json(outcome: Outcome) -> dict[str, Any]:
         "copied_until": outcome.copied_until,
         "failed": outcome.failed,
         "message": outcome.message,
+        "cause": outcome.cause,
         "differences": [vars(each) for each in outcome.differences],
     }
 
@@ -178,7 +179,8 @@ def _show(found: Sequence[Outcome], seed: int) -> None:
         complain(f"{kind}: {_MEANING[kind]}", "")
     for each in found:
         if each.message:
-            complain(f"{each.view}: {printable(each.message, 1000)}", "red" if each.failed else "")
+            words = f"{each.message}: {each.cause}" if each.cause else each.message
+            complain(f"{each.view}: {printable(words, 1000)}", "red" if each.failed else "")
     complain(f"--seed {seed} chooses the same entities again", "")
 
 

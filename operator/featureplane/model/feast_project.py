@@ -471,6 +471,17 @@ class Server(Model):
 class FeastProjectSpec(Model):
     """One Feast project: its stores, schedules and servers."""
 
+    model_config = ConfigDict(
+        json_schema_extra=kubernetes(
+            validations=[
+                rule(
+                    "!(has(self.parity) && has(self.onlineStore) && has(self.onlineStore.cassandra))",
+                    "parity compares what is in Redis; take it out where the online store is Cassandra",
+                )
+            ]
+        )
+    )
+
     project: Annotated[
         Name,
         Field(
@@ -540,6 +551,12 @@ class FeastProjectSpec(Model):
         WithJsonSchema({"type": "object", "maxProperties": 16, **kubernetes(preserve_unknown_fields=True)}),
     ] = Field(default_factory=dict)
     """A part of a pod template, merged into every pod of this project: labels, tolerations, a node selector."""
+
+    @model_validator(mode="after")
+    def _compares_in_redis(self) -> Self:
+        if self.parity is not None and self.online_store.cassandra is not None:
+            refuse([(("parity",), "compares what is in Redis, and the online store is Cassandra", "take it out")])
+        return self
 
 
 class FeastProject(Kind):

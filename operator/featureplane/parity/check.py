@@ -62,9 +62,12 @@ def check(
 ) -> Iterator[Outcome]:
     """What comes of each of these registered views, one after the other.
 
-    Raises StoreUnavailable where the registry or Redis does not answer: no other view would fare better. What else is
-    wrong with a view is said in its outcome.
+    Raises StoreUnavailable where the registry or Redis does not answer: no other view would fare better;
+    FeatureplaneError where rows are not in Redis. What else is wrong with a view is said in its outcome.
     """
+    if project.spec.online_store.cassandra is not None:
+        name = project.spec.project
+        raise FeatureplaneError(f"the rows of {name!r} are in Cassandra, and parity compares what is in Redis")
     engine = engine_for(stores.postgres)
     followed = Followed(stores.postgres, project.spec.project)
     try:
@@ -78,11 +81,16 @@ def check(
             except FeatureplaneError as error:
                 yield Outcome(item.name, datetime.now(UTC), message=str(error), failed=True)
             except Exception as error:  # noqa: BLE001 - whatever a library meets in one view's rows is no other's matter
-                reason = (str(error).splitlines() or [""])[0]
-                yield Outcome(item.name, datetime.now(UTC), message=f"{type(error).__name__}: {reason}", failed=True)
+                cause = (str(error).splitlines() or [""])[0] if options.differences else ""
+                yield Outcome(item.name, datetime.now(UTC), message=_unexpected(error), failed=True, cause=cause)
     finally:
         followed.close()
         engine.dispose()
+
+
+def _unexpected(error: Exception) -> str:
+    """Without its words, which may hold values."""
+    return f"{type(error).__name__} when it was compared; featureplane parity with --differences says more"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class Difference:
 @dataclass(frozen=True)
 class Outcome:
     """What came of one view. `message` says why nothing was compared, or what was left out; `failed` that the view
-    could not be looked at. `copied_until` is how far runs had copied it.
+    could not be looked at. `copied_until` is how far runs had copied it. `cause` is what a library said, which may hold
+    values: for whoever asks for differences, and noted nowhere.
     """
 
     view: str
@@ -43,6 +44,7 @@ class Outcome:
     message: str = ""
     failed: bool = False
     differences: Sequence[Difference] = ()
+    cause: str = ""
 
     @property
     def equal(self) -> int:
