@@ -64,7 +64,7 @@ def export_online(
         raise FeatureplaneError("name a feature view or a feature service, or features with --feature")
     if bool(paths) == bool(server):
         raise FeatureplaneError("name the files of a project, or a server with --server, and not both")
-    form = check_output(out)
+    form = check_output(out, entities)
     file = open_entities(entities)
     options = {"statuses": statuses, "event_times": event_times}
     where = _of_server(server, name, feature or []) if server else _here(paths, project, data_root, name, feature or [])

@@ -77,7 +77,7 @@ def training_set(
     service, paths = ("", names) if feature else (names[0], names[1:])
     if not paths:
         raise FeatureplaneError("name the files of a project behind the feature service")
-    form = check_output(out)
+    form = check_output(out, entities)
     file = open_entities(entities)
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     with open_stores(workspace.settings) as stores:

@@ -19,8 +19,8 @@ from featureplane.training.entity_files import format_of
 _ROW_GROUP = 100_000
 
 
-def check_output(path: Path) -> str:
-    """The format of a file that is to be written. Raises InputError where it cannot be."""
+def check_output(path: Path, entities: Path) -> str:
+    """The format of a file that is to be written. Raises InputError where it cannot be, or would replace the entities."""
     form = format_of(path, "--out")
     problem = ""
     if path.is_dir():
@@ -29,6 +29,8 @@ def check_output(path: Path) -> str:
         problem = f"cannot be written: there is no folder {path.parent}"
     elif not os.access(path.parent, os.W_OK | os.X_OK):
         problem = f"cannot be written: the folder {path.parent} may not be written to"
+    elif path.exists() and entities.exists() and path.samefile(entities):
+        problem = "is the file of --entities, which would be lost"
     if problem:
         raise InputError([Problem(str(path), 0, "", problem, "name a file in a folder that is there with --out")])
     return form

@@ -45,4 +45,12 @@ def test_a_column_that_csv_has_no_form_for_is_refused(tmp_path):
 def test_where_nothing_can_be_written_is_said_before(tmp_path, name, why):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match=why):
-        check_output(tmp_path / name)
+        check_output(tmp_path / name, tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "link.csv"])
+def test_the_file_of_entities_is_never_replaced(tmp_path, name):
+    (tmp_path / "labels.csv").write_text("driver_id\n1\n")
+    (tmp_path / "link.csv").symlink_to("labels.csv")
+    with pytest.raises(InputError, match="is the file of --entities, which would be lost"):
+        check_output(tmp_path / name, tmp_path / "labels.csv")
