@@ -24,6 +24,8 @@ EXTENSIONS = ".parquet, .csv or .arrow"
 _CSV_BLOCK = 4 << 20
 # Narrower first: what a CSV's column becomes, if all of its values can.
 _CSV_TYPES = (pa.bool_(), pa.int64(), pa.float64())
+# 007 is a code and no number, and so is what a double would cut: the number of a card that 64 bits do not hold.
+_CODE, _LONG_CODE = "^[+-]?0[0-9]", "^[+-]?[0-9]{16,}$"
 
 
 def format_of(path: Path, option: str) -> str:
@@ -184,7 +186,8 @@ def _can_be(texts: pa.Array, kind: pa.DataType) -> bool:
         texts.cast(kind)
     except pa.ArrowInvalid:
         return False
-    # 007 is a code and no number; 1 is a number and no truth.
-    if pc.any(pc.match_substring_regex(texts, "^[+-]?0[0-9]")).as_py():
+    codes = f"{_CODE}|{_LONG_CODE}" if kind == pa.float64() else _CODE
+    if pc.any(pc.match_substring_regex(texts, codes)).as_py():
         return False
+    # 1 is a number and no truth.
     return kind != pa.bool_() or set(texts.unique().to_pylist()) <= {"true", "false", "True", "False", None}

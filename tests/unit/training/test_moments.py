@@ -97,6 +97,21 @@ def test_other_columns_of_a_csv_become_what_all_their_texts_are(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("9007199254740993", 9007199254740993),
+        ("41111111111111111119", "41111111111111111119"),
+        ("1234567890123.5", 1234567890123.5),
+    ],
+)
+def test_no_digit_of_a_column_of_a_csv_is_lost(tmp_path, text, found):
+    file = csv_of(tmp_path, f"1,2026-01-01,{text}", header="driver_id,at,card")
+    look_at(file, COLUMNS)
+    ((batch, _, _),) = entities(file, COLUMNS, 10)
+    assert batch.column("card").to_pylist() == [found]
+
+
 def test_rows_that_are_the_same_are_named(tmp_path):
     file = csv_of(tmp_path, "1,2026-01-01", "2,2026-01-01", "1,2026-01-01", "1,2026-01-02")
     with pytest.raises(InputError, match="rows 1 and 3 are the same; leave one of each"):
