@@ -5,7 +5,7 @@ A table is copied once, to where DuckDB may spill: what is joined then has one w
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from featureplane.materialization.readers.postgres import Postgres
 
 _MICROSECOND = timedelta(microseconds=1)
+# "For ever" is written so; nothing comes after it.
+_LAST = datetime.max.replace(tzinfo=UTC) - _MICROSECOND
 _EVENT_TIME, _CREATED, _NUMBER = "__event_timestamp", "__created_timestamp", "__row_number"
 
 
@@ -32,7 +34,7 @@ class Span:
 
     def of_rows(self, time: TimeColumn, ttl_seconds: int) -> exp.Expr:
         """Whether a row can be the newest within its ttl at any of the moments."""
-        known = time.before(self.end + _MICROSECOND)
+        known = time.before(min(self.end, _LAST) + _MICROSECOND)
         if not ttl_seconds:
             return known
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,9 @@ _MOST_NAMED = 5
 BATCH_ROWS = 50_000
 _NUMBERS = ("Int32", "Int64")
 _NAIVE, _AWARE = pa.timestamp("us"), UTC_MICROSECONDS
+# The first and the last time that Python has, in microseconds since 1970.
+_EARLIEST = pa.scalar(datetime.min.replace(tzinfo=UTC), _AWARE).value
+_LATEST = pa.scalar(datetime.max.replace(tzinfo=UTC), _AWARE).value
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,35 @@ class _Seen:
     file: EntityFile
     rows: int = 0
     wrong: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
-    naive: int = 0
-    aware: int = 0
+    # By the column: the first row with a time without a zone, and the first with one.
+    naive: dict[str, int] = field(default_factory=dict)
+    aware: dict[str, int] = field(default_factory=dict)
 
     def note(self, column: str, mask: pa.Array, message: str, remedy: str) -> None:
         found = pc.indices_nonzero(mask).to_pylist()
         if found:
             rows = self.wrong.setdefault((column, message, remedy), [])
             rows += [self.rows + index + 1 for index in found]
+
+    def note_zones(self, column: str, aware: pa.Array) -> None:
+        for mask, first in ((aware, self.aware), (pc.invert(aware), self.naive)):
+            found = pc.index(mask.fill_null(False), value=True).as_py()
+            if found >= 0:
+                first.setdefault(column, self.rows + found + 1)
+
+    def refuse_mixed_zones(self) -> None:
+        """Raises InputError for columns of times with a zone and without. What else is wrong may come of that."""
+        remedy = "write all with their zone, like 2026-01-01T00:00:00Z, or all without, which means UTC"
+        problems = [
+            Problem(
+                str(self.file.path), 0, column,
+                f"has times with a zone (row {self.aware[column]} first) and without (row {row} first)", remedy,
+            )
+            for column, row in self.naive.items()
+            if column in self.aware
+        ]  # fmt: skip
+        if problems:
+            raise InputError(problems)
 
     def refuse(self) -> None:
         """Raises InputError with everything that was found."""
@@ -102,11 +127,7 @@ def look_at(file: EntityFile, columns: EntityColumns) -> tuple[int, int, int]:
         seen.rows += batch.num_rows
     if not seen.rows:
         raise no_rows(file)
-    if seen.naive and seen.aware:
-        message = f"has times with a zone (row {seen.aware} first) and without (row {seen.naive} first)"
-        seen.wrong = {}
-        remedy = "write all with their zone, like 2026-01-01T00:00:00Z, or all without, which means UTC"
-        raise InputError([Problem(str(file.path), 0, columns.time, message, remedy)])
+    seen.refuse_mixed_zones()
     seen.refuse()
     if file.is_csv:
         numbers = {name: pa.int64() for name, kind in columns.keys.items() if kind in _NUMBERS}
@@ -164,8 +185,16 @@ def _parsed(texts: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
 
 def _times(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
     """Times as timestamp[us, UTC]; a time without a zone is UTC, a date its midnight."""
-    kind = values.type
     seen.note(name, values.is_null(), "has no time", "give every row its time")
+    found = _read(values, name, seen)
+    ticks = found.cast(pa.int64())
+    beyond = pc.or_(pc.less(ticks, _EARLIEST), pc.greater(ticks, _LATEST)).fill_null(False)
+    seen.note(name, beyond, "has a time that is not of the years 1 to 9999", "give every row the time of its features")
+    return found
+
+
+def _read(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
+    kind = values.type
     if pa.types.is_date(kind):
         return values.cast(_NAIVE).cast(_AWARE)
     if pa.types.is_timestamp(kind):
@@ -177,18 +206,12 @@ def _times(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
     aware = pc.match_substring_regex(texts, r"[0-9]([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
     # A date alone ends in -02, like a zone.
     aware = pc.and_kleene(aware, pc.invert(pc.match_substring_regex(texts, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")))
-    seen.aware = seen.aware or _first(aware, seen.rows)
-    seen.naive = seen.naive or _first(pc.invert(aware), seen.rows)
+    seen.note_zones(name, aware)
     zoned, plain = _cast(pc.if_else(aware, texts, None), _AWARE), _cast(pc.if_else(aware, None, texts), _NAIVE)
     found = pc.coalesce(zoned, plain.cast(_AWARE))
     unread = pc.and_(found.is_null(), values.is_valid())
     seen.note(name, unread, "is no time that can be read", "write ISO 8601, like 2026-01-01T00:00:00Z")
     return found
-
-
-def _first(mask: pa.Array, before: int) -> int:
-    found = pc.index(mask.fill_null(False), value=True).as_py()
-    return 0 if found < 0 else before + found + 1
 
 
 def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -20,7 +20,7 @@ _ROW_GROUP = 100_000
 
 
 def check_output(path: Path, entities: Path) -> str:
-    """The format of a file that is to be written. Raises InputError where it cannot be, or would replace the entities."""
+    """The format of a file that is to be written. Raises InputError where it cannot be, or is that of the entities."""
     form = format_of(path, "--out")
     problem = ""
     if path.is_dir():

@@ -5,10 +5,14 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from sqlglot import exp
 
 from featureplane.errors import InputError
+from featureplane.materialization.readers.times import TimeColumn
 from featureplane.training.duplicates import refuse_duplicates
 from featureplane.training.entity_files import open_entities
+from featureplane.training.history import Span
+from featureplane.training.joining import moment
 from featureplane.training.moments import EntityColumns, entities, look_at
 
 COLUMNS = EntityColumns({"driver_id": "Int64"}, "at")
@@ -85,6 +89,28 @@ def test_times_are_read_in_every_zone_and_without_one(tmp_path):
     ((_, times, keys),) = entities(file, COLUMNS, 10)
     assert times.to_pylist() == [NOON, NOON.replace(hour=0)]
     assert keys["driver_id"].to_pylist() == [1, 2]
+
+
+def test_a_join_key_of_times_may_have_zones_where_the_moments_have_none(tmp_path):
+    columns = EntityColumns({"slot": "UnixTimestamp"}, "at")
+    file = csv_of(tmp_path, "2026-01-01T00:00:00Z,2026-01-01", header="slot,at")
+    assert look_at(file, columns)[0] == 1
+    file = csv_of(tmp_path, "2026-01-01T00:00:00Z,2026-01-01", "2026-01-01,2026-01-01", header="slot,at")
+    assert "slot: has times with a zone (row 1 first) and without (row 2 first)" in refused(file, columns)
+
+
+def test_the_last_moment_of_all_is_one(tmp_path):
+    file = csv_of(tmp_path, "1,9999-12-31T23:59:59.999999")
+    _, first, last = look_at(file, COLUMNS)
+    span = Span(moment(first), moment(last))
+    assert "9999-12-31" in span.of_rows(TimeColumn(exp.column("at"), pa.timestamp("us")), 0).sql("duckdb")
+
+
+def test_a_time_that_no_year_has_is_named(tmp_path):
+    path = tmp_path / "entities.parquet"
+    beyond = pa.array([0, 2**62], pa.timestamp("us"))
+    parquet.write_table(pa.table({"driver_id": [1, 2], "at": beyond}), path)
+    assert "at: row 2 has a time that is not of the years 1 to 9999" in refused(open_entities(path))
 
 
 def test_other_columns_of_a_csv_become_what_all_their_texts_are(tmp_path):
