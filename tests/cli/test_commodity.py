@@ -89,7 +89,7 @@ def test_a_plan_in_json_has_a_form_that_scripts_can_rely_on(first_plan):
     ran = first_plan.json
     assert (ran.status, ran.err) == (1, "")
     (plan,) = json.loads(ran.out)
-    assert list(plan) == ["project", "changes", "adopted", "kept", "refused"]
+    assert list(plan) == ["project", "changes", "adopted", "kept", "refused", "warnings"]
     assert (plan["project"], plan["adopted"], plan["kept"], plan["refused"]) == (PROJECT, [], [], [])
     assert all(list(change) == ["action", "kind", "name", "owner", "fields", "effects"] for change in plan["changes"])
     assert [(change["kind"], change["name"]) for change in plan["changes"]] == [

@@ -54,7 +54,9 @@ def export_online(
     project: ProjectName = None,
     data_root: DataRootPath = None,
 ) -> None:
-    """Write what is online of the entities in a file: each of its rows with the features that a model would get now.
+    """Write what is online of a file's entities.
+
+    Each row of the file gets the features that a model would get now.
 
     OUT appears whole or not at all. For example:
     featureplane export driver_stats features/ --entities drivers.csv --out online.parquet --with-status

@@ -66,7 +66,9 @@ def training_set(
     project: ProjectName = None,
     data_root: DataRootPath = None,
 ) -> None:
-    """Write a training set: each row of a file with the features that were known at its moment.
+    """Write training data as of each row's moment.
+
+    Each row of a file of entities gets the features that were known at its moment.
 
     Of an entity's rows up to the moment the newest counts, of several with one event time the one created last; one
     older than its view's ttl counts as missing. What was asked, from which definitions, and how many values are missing
