@@ -81,8 +81,8 @@ PARITY_MISMATCHES = Gauge(
     ["project", "view", "kind"],
     registry=REGISTRY,
 )
-# The views of each project that these have series of.
-_compared: dict[str, set[str]] = {}
+# What these say of each project's views: thousands of them change once a day, and are told of at every look.
+_compared: dict[str, dict[str, Outcome]] = {}
 
 _OF_A_VIEW = ("project", "feature_view")
 RUN_SECONDS = Histogram(
@@ -147,9 +147,12 @@ def show_newest_run(project: str, run: Run) -> None:
 
 def show_parity(project: str, found: Mapping[str, Outcome]) -> None:
     """Tell what the last check of each view found, and nothing of any other."""
-    for view in _compared.get(project, set()).difference(found):
+    before = _compared.get(project, {})
+    for view in before.keys() - found.keys():
         _forget_parity(project, view)
     for view, outcome in found.items():
+        if before.get(view) is outcome:
+            continue
         if outcome.rate is None:
             _forget_parity(project, view)
             continue
@@ -157,7 +160,7 @@ def show_parity(project: str, found: Mapping[str, Outcome]) -> None:
         PARITY_COMPARED.labels(project, view).set(outcome.compared)
         for kind in (*WRONG, *EXCUSED):
             PARITY_MISMATCHES.labels(project, view, kind.value).set(outcome.counts.get(kind, 0))
-    _compared[project] = set(found)
+    _compared[project] = dict(found)
 
 
 def _forget_parity(project: str, view: str) -> None:
@@ -181,6 +184,7 @@ def forget(project: str) -> None:
     """Drop the series of a project that is gone."""
     _measured.pop(project, None)
     show_parity(project, {})
+    _compared.pop(project, None)
     for metric in (
         RECONCILES, RECONCILE_SECONDS, ERRORS, VIEWS, REGISTRY_WRITES, WRITER_BUSY, NEWEST_EVENT, *_OF_RUNS
     ):  # fmt: skip
