@@ -112,3 +112,14 @@ def test_a_source_that_is_away_fails_its_own_view(copied, parity):
     found = views(ran)
     assert [name for name, each in found.items() if each["failed"]] == [WEATHER]
     assert "weather.parquet" in found[WEATHER]["message"]
+
+
+def test_a_pod_that_is_tried_again_looks_at_what_is_left(copied, parity, monkeypatch):
+    monkeypatch.setenv("FEATUREPLANE_JOB", "feast-parity-1")
+    path = copied.folder / "data" / "weather.parquet"
+    path.rename(path.with_suffix(".away"))
+    first = parity("--record", "--json")
+    path.with_suffix(".away").rename(path)
+    assert (first.status, set(views(first))) == (1, {PRICES, "economic_features", WEATHER})
+    again = parity("--record", "--json")
+    assert (again.status, set(views(again))) == (0, {WEATHER})

@@ -96,6 +96,8 @@ def parity(
     with open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
         views = _chosen(workspace, known, names, from_registry=from_registry)
+        if views and record and workspace.settings.job:
+            views = _left(workspace, stores, views)
         found: list[Outcome] = []
         for outcome in _compared(workspace, stores, known, views, Options(sample, chosen_seed, span, differences)):
             found.append(outcome)
@@ -121,6 +123,13 @@ def _chosen(workspace: Workspace, known: Registered, names: Sequence[str], *, fr
         return list(there.values())
     declared = [item for item in views_of(definitions(workspace)) if item.spec["online"]]
     return [there[item.name] for item in all_registered(declared, known) if item.name in there]
+
+
+def _left(workspace: Workspace, stores: Stores, views: Sequence[Definition]) -> list[Definition]:
+    """Those that this pod's Job has not looked at yet."""
+    with asking(stores, migrating=True) as connection:
+        done = outcomes.checked_in(connection, workspace.feast_project, workspace.settings.job)
+    return [item for item in views if item.name not in done]
 
 
 def _compared(

@@ -112,6 +112,13 @@ def record(connection: Connection, project: str, outcome: Outcome, job: str = ""
     connection.execute(delete(parity_checks).where(*mine, old))
 
 
+def checked_in(connection: Connection, project: str, job: str) -> frozenset[str]:
+    """The views that a Job has looked at: a pod of it that is tried again need not read their sources once more."""
+    columns = parity_checks.c
+    mine = (columns.project == project, columns.job == job, columns.failed.is_(False))
+    return frozenset(connection.execute(select(columns.view).where(*mine)).scalars())
+
+
 def newest(connection: Connection, project: str, after: int = 0) -> tuple[int, dict[str, Outcome]]:
     """The newest outcome of each view that has one with an id above `after`, or a little below; and the newest id."""
     columns = parity_checks.c
