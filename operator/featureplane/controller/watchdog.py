@@ -13,8 +13,9 @@ from featureplane.controller import metrics
 from featureplane.controller.addresses import secrets_of, versions_of
 from featureplane.controller.children import RESOURCES
 from featureplane.controller.cluster import DECLARED, Resource
+from featureplane.controller.concurrently import concurrently
 from featureplane.controller.health import Health
-from featureplane.controller.inventory import DELETED, ObjectKey
+from featureplane.controller.inventory import DELETED, Item, ObjectKey
 from featureplane.controller.online_store import trouble_with
 from featureplane.controller.world import World
 from featureplane.errors import ClusterError
@@ -126,18 +127,23 @@ async def poll_stores(world: World) -> None:
     """Look at a project again when a Secret it names, or how its Redis answers, is other than the last look saw."""
     while True:
         await asyncio.sleep(world.settings.secrets_poll)
-        for item in world.inventory.projects():
-            if not isinstance(item.model, FeastProject) or item.project not in world.secret_versions:
-                continue
-            try:
-                found = await secrets_of(world.cluster, item.model)
-            except ClusterError as error:
-                logger.debug("the Secrets of %s could not be read: %s", item.owner, error)
-                continue
-            if versions_of(found) != world.secret_versions.get(item.project):
-                world.inventory.on_change(item.project, "Secret changed")
-            elif await trouble_with(item.model, found, world.settings.namespace) != world.online.get(item.project):
-                world.inventory.on_change(item.project, "online store changed")
+        await look_at_stores(world)
+
+
+async def look_at_stores(world: World) -> None:
+    """Once, at several projects at a time: a Redis that is silent keeps no other project's Secret from being seen."""
+    for error in await concurrently(_look_at_stores_of(world, item) for item in world.inventory.projects()):
+        logger.debug("the Secrets of a project could not be read: %s", error)
+
+
+async def _look_at_stores_of(world: World, item: Item) -> None:
+    if not isinstance(item.model, FeastProject) or item.project not in world.secret_versions:
+        return
+    found = await secrets_of(world.cluster, item.model)
+    if versions_of(found) != world.secret_versions.get(item.project):
+        world.inventory.on_change(item.project, "Secret changed")
+    elif await trouble_with(item.model, found, world.settings.namespace) != world.online.get(item.project):
+        world.inventory.on_change(item.project, "online store changed")
 
 
 async def rest_writers(world: World) -> None:
