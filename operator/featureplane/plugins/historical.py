@@ -25,7 +25,7 @@ from featureplane.model.types import parse_type
 from featureplane.plugins.views import view_of
 from featureplane.settings import PostgresAddress
 from featureplane.training.joining import Moments
-from featureplane.training.opening import Wanted, open_histories
+from featureplane.training.opening import Wanted, key_types, open_histories
 
 _EVENT_TIMESTAMP = "event_timestamp"
 
@@ -140,12 +140,12 @@ def _moments(entities: pd.DataFrame, time: str, wanted: Sequence[Wanted]) -> Mom
     if times.null_count:
         raise ValueError(f"the entity frame's column {time!r} has no time in {times.null_count} of its rows")
     keys: dict[str, pa.Array] = {}
-    for each in wanted:
-        for name, (_, kind) in zip(each.key_names(), each.view.keys, strict=True):
-            if name not in entities.columns:
-                raise ValueError(f"the entity frame has no column {name!r}, a join key of {each.view.name}")
-            try:
-                keys[name] = conform(pa.array(entities[name], from_pandas=True), parse_type(kind)).column
-            except (WrongType, pa.ArrowException) as error:
-                raise ValueError(f"the entity frame's column {name!r} is no {kind}: {error}") from error
+    for name, kind in key_types(wanted).items():
+        if name not in entities.columns:
+            view = next(each.view.name for each in wanted if name in each.key_names())
+            raise ValueError(f"the entity frame has no column {name!r}, a join key of {view}")
+        try:
+            keys[name] = conform(pa.array(entities[name], from_pandas=True), parse_type(kind)).column
+        except (WrongType, pa.ArrowException) as error:
+            raise ValueError(f"the entity frame's column {name!r} is no {kind}: {error}") from error
     return Moments(times, keys)

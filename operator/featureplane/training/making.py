@@ -14,7 +14,7 @@ from featureplane.training.entity_files import EntityFile
 from featureplane.training.history import Span
 from featureplane.training.joining import Moments, moment
 from featureplane.training.moments import EntityColumns, entities, look_at
-from featureplane.training.opening import MEMORY_MB, Histories, Wanted, open_histories
+from featureplane.training.opening import MEMORY_MB, Histories, Wanted, key_types, open_histories
 from featureplane.training.output import TableWriter
 
 # Rows that are joined in one step, and values in them: a piece is in memory as a whole.
@@ -45,7 +45,8 @@ class Order:
 
     @property
     def entity_columns(self) -> EntityColumns:
-        return EntityColumns(dict(key for each in self.wanted for key in each.view.keys), self.time)
+        """Raises FeatureplaneError where views disagree on the type of a join key."""
+        return EntityColumns(key_types(self.wanted), self.time)
 
     @property
     def rows_at_once(self) -> int:

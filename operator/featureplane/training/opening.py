@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.duck import Duck, open_duckdb
 from featureplane.materialization.readers.opening import Places
 from featureplane.materialization.readers.scan import find_source
@@ -35,6 +36,20 @@ class Wanted:
     def key_names(self) -> list[str]:
         """The moments' names of the view's join keys, in its order."""
         return [self.keys.get(name, name) for name, _ in self.view.keys]
+
+
+def key_types(wanted: Sequence[Wanted]) -> dict[str, str]:
+    """The type of each join key, by the moments' name for it. Raises FeatureplaneError where views disagree: one value
+    is given for all.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for each in wanted:
+        for name, (_, kind) in zip(each.key_names(), each.view.keys, strict=True):
+            other, view = found.setdefault(name, (kind, each.name))
+            if other != kind:
+                both = f"{other} in {view} and {kind} in {each.name}"
+                raise FeatureplaneError(f"the join key {name!r} is {both}; ask for one of them at a time")
+    return {name: kind for name, (kind, _) in found.items()}
 
 
 @dataclass(frozen=True)
