@@ -155,7 +155,7 @@ def _values(batch: pa.RecordBatch, columns: EntityColumns, seen: _Seen) -> tuple
 
 def _key(values: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
     remedy = f"give every row a value of type {kind}"
-    seen.note(name, values.is_null(), "is empty in the column of a join key", remedy)
+    seen.note(name, values.is_null(), "without a value of the join key", remedy)
     wanted = parse_type(kind)
     if seen.file.is_csv and kind != "String" and pa.types.is_string(values.type):
         values = _parsed(values, name, kind, seen)
@@ -165,7 +165,7 @@ def _key(values: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
         message = f"is a column of {values.type}, and the join key is {kind}"
         raise InputError([Problem(str(seen.file.path), 0, name, message, f"write it as {kind}")]) from None
     if found.wrong is not None:
-        seen.note(name, pa.array(found.wrong), f"{found.why}, and the join key is {kind}", remedy)
+        seen.note(name, pa.array(found.wrong), f"with a value that {found.why}, and the join key is {kind}", remedy)
     return found.column
 
 
@@ -175,7 +175,7 @@ def _parsed(texts: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
         return _times(texts, name, seen)
     numbers = pc.match_substring_regex(texts, r"^-?[0-9]{1,19}$")
     remedy = f"give every row a value of type {kind}"
-    seen.note(name, pc.invert(numbers).fill_null(False), f"is no whole number, and the join key is {kind}", remedy)
+    seen.note(name, pc.invert(numbers).fill_null(False), f"with no whole number, and the join key is {kind}", remedy)
     chosen = pc.if_else(numbers, texts, None)
     try:
         return chosen.cast(pa.int64())
@@ -185,11 +185,11 @@ def _parsed(texts: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
 
 def _times(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
     """Times as timestamp[us, UTC]; a time without a zone is UTC, a date its midnight."""
-    seen.note(name, values.is_null(), "has no time", "give every row its time")
+    seen.note(name, values.is_null(), "without a time", "give every row its time")
     found = _read(values, name, seen)
     ticks = found.cast(pa.int64())
     beyond = pc.or_(pc.less(ticks, _EARLIEST), pc.greater(ticks, _LATEST)).fill_null(False)
-    seen.note(name, beyond, "has a time that is not of the years 1 to 9999", "give every row the time of its features")
+    seen.note(name, beyond, "with a time that is not of the years 1 to 9999", "give every row the time of its features")
     return found
 
 
@@ -210,7 +210,7 @@ def _read(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
     zoned, plain = _cast(pc.if_else(aware, texts, None), _AWARE), _cast(pc.if_else(aware, None, texts), _NAIVE)
     found = pc.coalesce(zoned, plain.cast(_AWARE))
     unread = pc.and_(found.is_null(), values.is_valid())
-    seen.note(name, unread, "is no time that can be read", "write ISO 8601, like 2026-01-01T00:00:00Z")
+    seen.note(name, unread, "with a time that cannot be read", "write ISO 8601, like 2026-01-01T00:00:00Z")
     return found
 
 

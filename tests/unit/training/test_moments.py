@@ -36,11 +36,12 @@ def refused(file, columns=COLUMNS):
     [
         ([], "FILE: holds no rows"),
         (["1,2026-01-01T00:00:00Z", "2,2026-01-01"], "has times with a zone (row 1 first) and without (row 2 first)"),
-        (["1,2026-01-01", "2,soon", "3,"], "FILE: at: row 2 is no time that can be read; write ISO 8601"),
-        (["1,2026-01-01", "2,"], "FILE: at: row 2 has no time; give every row its time"),
-        (["1,2026-01-01", ",2026-01-01"], "FILE: driver_id: row 2 is empty in the column of a join key"),
-        (["1.5,2026-01-01", "x,2026-01-01"], "driver_id: rows 1 and 2 is no whole number, and the join key is Int64"),
-        (["99999999999999999999,2026-01-01"], "driver_id: row 1"),
+        (["1,2026-01-01", "2,soon", "3,"], "FILE: at: row 2 with a time that cannot be read; write ISO 8601"),
+        (["1,2026-01-01", "2,"], "FILE: at: row 2 without a time; give every row its time"),
+        (["1,2026-01-01", ",2026-01-01"], "FILE: driver_id: row 2 without a value of the join key; give"),
+        (["1.5,2026-01-01", "x,2026-01-01"], "driver_id: rows 1 and 2 with no whole number, and the join key is Int64"),
+        (["99999999999999999999,2026-01-01"], "driver_id: row 1 with no whole number, and"),
+        (["9999999999999999999,2026-01-01"], "driver_id: row 1 with a value that is no whole number from"),
     ],
 )
 def test_rows_that_cannot_be_are_named(tmp_path, lines, said):
@@ -110,7 +111,7 @@ def test_a_time_that_no_year_has_is_named(tmp_path):
     path = tmp_path / "entities.parquet"
     beyond = pa.array([0, 2**62], pa.timestamp("us"))
     parquet.write_table(pa.table({"driver_id": [1, 2], "at": beyond}), path)
-    assert "at: row 2 has a time that is not of the years 1 to 9999" in refused(open_entities(path))
+    assert "at: row 2 with a time that is not of the years 1 to 9999" in refused(open_entities(path))
 
 
 def test_other_columns_of_a_csv_become_what_all_their_texts_are(tmp_path):
