@@ -76,7 +76,7 @@ def test_a_server_is_asked_for_a_service(place):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["driver_stat", "features.yaml"], "is not registered"),
+        (["driver_stat", "features.yaml"], "view 'driver_stat' is not registered; did you mean driver_stats?"),
         (["-f", "driver_stats:trip", "features.yaml"], "did you mean trips?"),
         (["model"], "name the files of a project, or a server with --server"),
     ],

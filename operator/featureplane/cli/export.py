@@ -24,7 +24,7 @@ from featureplane.cli.workspace import (
 from featureplane.errors import FeatureplaneError
 from featureplane.registry.state import Registered
 from featureplane.settings import Settings
-from featureplane.training.asking import Asked, asked_for
+from featureplane.training.asking import Asked, asked_by_name, asked_for
 from featureplane.training.entity_files import open_entities
 from featureplane.training.online import Ask, Export, export
 from featureplane.training.output import check_output, refuse_lists_in_csv, table_appearing
@@ -111,8 +111,7 @@ def _here(
     workspace: Workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     with open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
-        is_view = name in known.features and ("feature_service", name) not in known.definitions
-        asked = asked_for(known, "" if is_view else name, [name] if is_view else features)
+        asked = asked_by_name(known, name) if name else asked_for(known, "", features)
         types, keys = _types(known, asked)
         with asking_here(workspace, stores) as asking:
             yield asked, types, keys, asking

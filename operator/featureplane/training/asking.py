@@ -44,6 +44,16 @@ def asked_for(known: Registered, service: str, features: Sequence[str]) -> Asked
     return Asked(tuple(_checked(known, features, "")))
 
 
+def asked_by_name(known: Registered, name: str) -> Asked:
+    """A feature service, else all features of a view. Raises FeatureplaneError where neither is registered."""
+    services = [each for kind, each in known.definitions if kind == "feature_service"]
+    if name in services:
+        return asked_for(known, name, [])
+    if name in known.features or name in {item.name for item in known.foreign}:
+        return asked_for(known, "", [name])
+    raise _unknown("feature service or view", name, [*services, *known.features])
+
+
 def _checked(known: Registered, references: Iterable[str], by: str) -> list[str]:
     found: list[str] = []
     for reference in references:
@@ -55,17 +65,18 @@ def _checked(known: Registered, references: Iterable[str], by: str) -> list[str]
                 raise FeatureplaneError(f"{view!r} is only Feast's ({foreign[view]}): retrieve it with Feast's SDK")
             raise _unknown("feature view", view, known.features, by)
         if name and name not in there:
-            raise _unknown(f"feature of {view!r},", name, there, by)
+            raise _unknown("feature", name, there, by, f" of {view!r}")
         found += [reference] if name else [f"{view}:{each}" for each in there]
     return list(dict.fromkeys(found))
 
 
-def _unknown(what: str, name: str, known: Iterable[str], by: str = "") -> FeatureplaneError:
+def _unknown(what: str, name: str, known: Iterable[str], by: str = "", of: str = "") -> FeatureplaneError:
     names = list(known)
     near = difflib.get_close_matches(name.replace("-", "_"), names, n=1)
     shown = ", ".join(names[:_MOST_SHOWN]) or "none"
     remedy = f"did you mean {near[0]}?" if near else f"registered are {shown}"
-    subject = f"{by}the {what} {name!r}, which is not registered" if by else f"the {what} {name!r} is not registered"
+    unknown = f"the {what} {name!r}{of}"
+    subject = f"{by}{unknown}, which is not registered" if by else f"{unknown} is not registered"
     return FeatureplaneError(f"{subject}; {remedy}")
 
 

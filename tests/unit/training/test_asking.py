@@ -41,7 +41,7 @@ def test_features_of_one_name_are_told_apart_by_their_views():
     [
         ("price-model", [], "the feature service 'price-model' is not registered; did you mean price_model?"),
         ("", ["stock:price"], "the feature view 'stock' is not registered; did you mean stocks?"),
-        ("", ["stocks:zzz"], "the feature of 'stocks', 'zzz' is not registered; registered are price"),
+        ("", ["stocks:zzz"], "the feature 'zzz' of 'stocks' is not registered; registered are price"),
         ("", ["on_demand:x"], "is only Feast's"),
     ],
 )
@@ -56,7 +56,9 @@ def test_a_service_that_names_a_removed_feature_is_refused():
     """Somebody wrote into Feast's registry by another way."""
     without = registered(a_feature_view(), VIEWS[1]).definitions
     known = replace(KNOWN, definitions={**KNOWN.definitions, **without})
-    with pytest.raises(FeatureplaneError, match=r"service 'price_model' names the feature .*'volume', which"):
+    with pytest.raises(
+        FeatureplaneError, match=r"'price_model' names the feature 'volume' of 'commodity_prices', which"
+    ):
         asked_for(known, "price_model", [])
 
 
