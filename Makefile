@@ -81,7 +81,7 @@ generate: $(STAMP) ## write crds/, docs/reference.md, deploy/ and parts of chart
 	$(BIN)/python tools/generate_deploy.py
 	$(BIN)/python tools/generate_chart.py
 
-bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each
+bench: $(BENCHES) ## every benchmark: build/bench/NAME.json and a table each; one alone is bench-systems, bench-serve, ...
 
 $(BENCHES): bench-%: $(STAMP)
 	$(BIN)/python tests/bench/bench_$*.py
