@@ -186,6 +186,7 @@ def test_the_command_tells_of_each_change_the_newest_first(world: World, shown: 
     with pytest.raises(FeatureplaneError, match="there is no change 999"):
         shown(between=(changed["id"], 999))
     assert shown(of="nothing", since="2026-01-01") == "no change is noted of nothing since 2026-01-01\n"
+    assert shown(project="other") == "no change is noted in the project other\n"
 
 
 def test_a_database_without_the_table_has_no_history(bare_world: World) -> None:

@@ -71,7 +71,8 @@ def history(
     elif found:
         _show(found)
     else:
-        say("no change is noted" + (f" of {of}" if of else "") + (f" since {since}" if since else ""))
+        which = (f" of {of}" if of else "", f" in the project {project}" if project else "")
+        say("no change is noted" + "".join(which) + (f" since {since}" if since else ""))
 
 
 def _named(of: str | None) -> tuple[str | None, str | None]:
