@@ -94,6 +94,11 @@ def test_what_cannot_be_made_is_refused_and_nothing_written(place, arguments, ou
     assert {path for path in place.folder.iterdir() if path != place.state} == before
 
 
+def test_a_service_has_to_be_named_before_the_files(place):
+    said = asked(place, out="no.parquet", status=2).err
+    assert "name a feature service, or features with --feature, and then the files of the project" in said
+
+
 def test_a_source_that_is_gone_leaves_nothing_behind(place):
     source = place.folder / "data" / "stats.parquet"
     hidden = source.rename(source.with_name("hidden"))

@@ -78,7 +78,7 @@ def training_set(
     """
     service, paths = ("", names) if feature else (names[0], names[1:])
     if not paths:
-        raise FeatureplaneError("name the files of a project behind the feature service")
+        raise FeatureplaneError("name a feature service, or features with --feature, and then the files of the project")
     form = check_output(out, entities)
     file = open_entities(entities)
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
