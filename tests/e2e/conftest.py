@@ -13,6 +13,7 @@ import pytest
 from e2e.deployment import Deployment
 from e2e.paths import BUILD
 from e2e.prometheus import Prometheus
+from e2e.release import Release
 from e2e.whole import Whole, whole_cluster
 
 _TIMES = pytest.StashKey[dict[str, float]]()
@@ -56,8 +57,9 @@ def prometheus(deployment: Deployment) -> Iterator[Prometheus]:
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """What the cluster looked like when a test failed; it is gone before anybody can ask."""
-    if call.when == "call" and call.excinfo and isinstance(made := item.funcargs.get("deployment"), Deployment):
-        made.tell()
+    if call.when == "call" and call.excinfo:
+        for made in (used for used in item.funcargs.values() if isinstance(used, Release)):
+            made.tell()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

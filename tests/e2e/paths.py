@@ -4,5 +4,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "featureplane"
-EXAMPLE = ROOT / "examples" / "commodity"
+EXAMPLES = ROOT / "examples"
+EXAMPLE = EXAMPLES / "commodity"
 BUILD = ROOT / "build" / "e2e"

@@ -1,7 +1,12 @@
 """What users of the reference deployment do every day."""
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import grpc
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from feast.protos.feast.serving import ServingService_pb2, ServingService_pb2_grpc
 from feast.protos.feast.types import Value_pb2
@@ -9,6 +14,10 @@ from feast.protos.feast.types import Value_pb2
 from e2e.deployment import NAMESPACE, VIEWS
 from e2e.feast_plan import changes
 
+_SHOW = """
+import json, pyarrow.parquet as pq
+print(json.dumps(pq.read_table("/tmp/training.parquet", columns=["went_up", "current_price", "ma_7d"]).to_pylist()))
+"""
 WTI = {"commodity_code": "crude_oil_wti"}
 PRICE = "commodity_price_features:current_price"
 
@@ -83,3 +92,24 @@ def test_feasts_own_command_lists_the_views(deployment):
 def test_feasts_plan_finds_nothing_to_change(deployment):
     planned = deployment.kubectl("exec", "deploy/feast-server", "--", "feast", "plan")
     assert changes(planned) == []
+
+
+def test_a_pod_makes_a_training_set_of_a_file_in_the_lake(deployment):
+    """As of each row's moment, in the file's order; an hour makes another value."""
+    now = datetime.now(UTC)
+    rows = [
+        {"commodity_code": commodity, "event_timestamp": now - timedelta(hours=hours), "went_up": hours}
+        for commodity in ("natural_gas", "crude_oil_wti")
+        for hours in (0, 30, 60)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), deployment.lake / "labels.parquet")
+    in_pod = ("exec", "deploy/feast-offline", "--")
+    paths = ("/etc/featureplane/project.yaml", "--entities=/data/labels.parquet", "--out=/tmp/training.parquet")
+    deployment.kubectl(*in_pod, "featureplane", "training-set", "price_forecast_v1", *paths)
+    made = json.loads(deployment.kubectl(*in_pod, "python3", "-c", _SHOW).splitlines()[-1])
+    assert made == [{"went_up": row["went_up"], **known(deployment, row)} for row in rows]
+
+
+def known(deployment, row):
+    entity = ("commodity_prices.parquet", "commodity_code", row["commodity_code"])
+    return {name: deployment.newest(*entity, name, row["event_timestamp"]) for name in ("current_price", "ma_7d")}

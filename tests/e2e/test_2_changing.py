@@ -12,6 +12,7 @@ from e2e.whole import until
 
 WTI = {"commodity_code": "crude_oil_wti"}
 PRICE = "commodity_price_features:current_price"
+FORECAST = ("current_price", "price_change_1h", "price_change_24h", "volatility_7d", "ma_7d", "rsi_14d")  # of v1
 SIGNALS = {
     "apiVersion": "featureplane.dev/v1alpha1",
     "kind": "FeatureView",
@@ -69,11 +70,18 @@ def test_feasts_sdk_reads_online_and_historical_features(deployment, client):
         online = store.get_online_features(names, [{"commodity_code": "crude_oil_wti"}]).to_dict()
         rows = pd.DataFrame({"commodity_code": ["crude_oil_wti"], "event_timestamp": [pd.Timestamp.now(tz="UTC")]})
         training = store.get_historical_features(rows, names).to_df()
-        print(json.dumps({"online": online["current_price"], "historical": list(training["current_price"])}))
+        of_model = store.get_historical_features(rows, store.get_feature_service("price_forecast_v1")).to_df()
+        print(json.dumps({
+            "online": online["current_price"],
+            "historical": list(training["current_price"]),
+            "columns": list(of_model.columns),
+            "of service": list(of_model["current_price"]),
+        }))
         """
     )
     newest = deployment.newest("commodity_prices.parquet", "commodity_code", "crude_oil_wti", "current_price")
-    assert found["historical"] == [newest]
+    assert found["historical"] == found["of service"] == [newest]
+    assert set(found["columns"]) == {"commodity_code", "event_timestamp", *FORECAST}
     assert found["online"] == [deployment.value(PRICE, **WTI)]
 
 
