@@ -1,4 +1,4 @@
-"""Object stores as file systems of Arrow's: opening one, saying what is wrong with it, and putting files there whole.
+"""Object stores as file systems of Arrow's: opening one, saying what is wrong with it, and moving whole files.
 
 Where an S3 store is, and what it is reached with, stand in the environment: a FeastProject's `dataRoot.s3` is put
 there (see `settings.ObjectStore`), and credentials come by a Secret, a cloud's role or the user's own profile.
@@ -68,10 +68,10 @@ def no_bucket(address: str) -> str:
     return f"there is no bucket {_bucket(address)!r} at {_environment()}; make it, or correct the URI"
 
 
-def trouble(address: str, said: str) -> str | None:
+def trouble(address: str, said: str, *, wanted: str = "read and list") -> str | None:
     """What a client's words about an S3 address mean, and what to do; None for what is about something else.
 
-    The client's words are not repeated: they may hold parts of keys.
+    `wanted` is what should be allowed there. The client's words are not repeated: they may hold parts of keys.
     """
     if not address.startswith(tuple(f"{scheme}://" for scheme in S3_SCHEMES)):
         return None
@@ -82,7 +82,7 @@ def trouble(address: str, said: str) -> str | None:
         reason = refused[0].replace("_", " ").lower() if refused[0].isupper() else refused[0]
         return (
             f"{store} refuses {store.credentials} ({reason}); correct {_KEYS} there, "
-            f"or allow them to read and list the bucket {_bucket(address)!r}"
+            f"or allow them to {wanted} the bucket {_bucket(address)!r}"
         )
     if _MISSING.search(said):
         return f"there are no credentials for {store}; give {_KEYS} by {store.credentials}"
@@ -92,36 +92,78 @@ def trouble(address: str, said: str) -> str | None:
     return None
 
 
+def is_address(place: str) -> bool:
+    """Whether it is the URI of an object store, and no path here."""
+    return URI.fullmatch(place) is not None
+
+
+def check_store(address: str) -> None:
+    """Raises FeatureplaneError where nothing could be written: there is no such store or bucket, or it is refused."""
+    uri = _parts(address)
+    with _asking(address, "written", "write to"):
+        filesystem, base = open_bucket(uri["scheme"], uri["authority"])
+        if not has_bucket(filesystem, uri["scheme"], base):
+            raise FeatureplaneError(f"{address} cannot be written: {no_bucket(address)}")
+
+
 @contextmanager
 def delivered(address: str) -> Iterator[Path]:
     """A path to write a file to, which is at `address` when the block ends, whole, and not at all where it raises.
 
-    `address` is a path here or a URI of an object store; what was there before stays until then. Raises
-    FeatureplaneError where it cannot be put there.
+    What was there before stays until then. Raises FeatureplaneError where it cannot be put there.
     """
-    uri = URI.fullmatch(address)
-    target = Path(uri["path"] if uri else address)
-    folder = None if uri else target.absolute().parent
-    try:
-        with TemporaryDirectory(prefix=".featureplane-", dir=folder) as temporary:
-            written = Path(temporary) / target.name
+    uri = _parts(address)
+    with TemporaryDirectory(prefix="featureplane-") as folder:
+        written = Path(folder) / Path(uri["path"]).name
+        try:
             yield written
-            if uri is None:
-                written.replace(target)
-            else:
-                _put(written, uri["scheme"], uri["authority"], uri["path"])
-    except FeatureplaneError:
-        raise
+        except OSError as error:
+            raise FeatureplaneError(f"{address} cannot be written: {error.strerror or error}") from error
+        with _asking(address, "written", "write to"):
+            filesystem, base = open_bucket(uri["scheme"], uri["authority"])
+            _copy(written, fs.LocalFileSystem(), f"{base}/{uri['path']}", filesystem)
+
+
+@contextmanager
+def fetched(address: str) -> Iterator[Path]:
+    """The file at `address` as one here, of the same name, gone with the block.
+
+    Raises FeatureplaneError where there is none, or it cannot be read.
+    """
+    uri = _parts(address)
+    with TemporaryDirectory(prefix="featureplane-") as folder:
+        here = Path(folder) / Path(uri["path"]).name
+        with _asking(address, "read", "read and list"):
+            filesystem, base = open_bucket(uri["scheme"], uri["authority"])
+            (info,) = filesystem.get_file_info([f"{base}/{uri['path']}"])
+            if info.type != fs.FileType.File:
+                there = has_bucket(filesystem, uri["scheme"], base)
+                why = "there is no file; correct the URI" if there else no_bucket(address)
+                raise FeatureplaneError(f"{address} cannot be read: {why}")
+            _copy(info.path, filesystem, here, fs.LocalFileSystem())
+        yield here
+
+
+@contextmanager
+def _asking(address: str, done: str, wanted: str) -> Iterator[None]:
+    """Say what is wrong with a store in our words."""
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
-        reason = trouble(address, str(error)) or f"{(str(error).splitlines() or [type(error).__name__])[0]}"
-        raise FeatureplaneError(f"{address} cannot be written: {reason}") from error
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = trouble(address, str(error), wanted=wanted) or line
+        raise FeatureplaneError(f"{address} cannot be {done}: {reason}") from error
 
 
-def _put(written: Path, scheme: str, authority: str, path: str) -> None:
-    filesystem, base = open_bucket(scheme, authority)
-    fs.copy_files(
-        str(written), f"{base}/{path}", source_filesystem=fs.LocalFileSystem(), destination_filesystem=filesystem
-    )
+def _copy(source: str | Path, source_system: Any, target: str | Path, target_system: Any) -> None:
+    fs.copy_files(str(source), str(target), source_filesystem=source_system, destination_filesystem=target_system)
+
+
+def _parts(address: str) -> re.Match[str]:
+    uri = URI.fullmatch(address)
+    if uri is None or not uri["authority"]:
+        raise FeatureplaneError(f"{address!r} names no bucket; write s3://BUCKET/FILE")
+    return uri
 
 
 def _environment() -> ObjectStore:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +24,7 @@ from featureplane.errors import FeatureplaneError
 from featureplane.registry.state import Registered
 from featureplane.settings import Settings
 from featureplane.training.asking import Asked, asked_by_name, asked_for
-from featureplane.training.entity_files import open_entities
+from featureplane.training.entity_files import entities_at
 from featureplane.training.online import Ask, Export, export
 from featureplane.training.output import check_output, refuse_lists_in_csv, table_appearing
 
@@ -66,11 +65,12 @@ def export_online(
         raise FeatureplaneError("name a feature view or a feature service, or features with --feature")
     if bool(paths) == bool(server):
         raise FeatureplaneError("name the files of a project, or a server with --server, and not both")
+    workspace = None if server else open_workspace(paths, project, data_root, look_at_sources=False)
     form = check_output(out, entities)
-    file = open_entities(entities)
     options = {"statuses": statuses, "event_times": event_times}
-    where = _of_server(server, name, feature or []) if server else _here(paths, project, data_root, name, feature or [])
-    with where as (asked, types, keys, asking):
+    wanted = (name, feature or [])
+    where = _here(workspace, *wanted) if workspace else _of_server(server or "", *wanted)
+    with entities_at(entities) as file, where as (asked, types, keys, asking):
         columns = asked.columns(full_names=full_feature_names)
         refuse_lists_in_csv(out, form, {column: types[reference] for column, reference in columns.items()})
         order = Export(columns, types, keys, asked.service, file, **options)
@@ -105,10 +105,7 @@ def _of_server(url: str, name: str, features: Sequence[str]) -> Iterator[_Where]
 
 
 @contextmanager
-def _here(
-    paths: Sequence[str], project: str | None, data_root: Path | None, name: str, features: Sequence[str]
-) -> Iterator[_Where]:
-    workspace: Workspace = open_workspace(paths, project, data_root, look_at_sources=False)
+def _here(workspace: Workspace, name: str, features: Sequence[str]) -> Iterator[_Where]:
     with open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
         asked = asked_by_name(known, name) if name else asked_for(known, "", features)

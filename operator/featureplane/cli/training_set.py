@@ -1,7 +1,6 @@
 """`featureplane training-set`: features as they were known at the moments of a file's rows."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,20 +19,30 @@ from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.opening import Places
 from featureplane.settings import Stores
 from featureplane.training.asking import asked_for, definitions_of, wanted_of
-from featureplane.training.entity_files import open_entities
+from featureplane.training.entity_files import entities_at
 from featureplane.training.making import Made, Order, make
 from featureplane.training.opening import MEMORY_MB
 from featureplane.training.output import appearing, check_output, refuse_lists_in_csv, table_appearing
-from featureplane.training.record import as_text, record_of, record_path
+from featureplane.training.record import as_text, record_of, record_place
 
 _LEAST_MEMORY = 128
 
 EntityFilePath = Annotated[
-    Path,
-    typer.Option("--entities", metavar="FILE", help="A row for each entity, in a .parquet, .csv or .arrow file."),
+    str,
+    typer.Option(
+        "--entities",
+        metavar="FILE",
+        help="A row for each entity, in a .parquet, .csv or .arrow file, here or as s3://BUCKET/FILE.",
+    ),
 ]
 OutPath = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write to: a .parquet, .csv or .arrow file.")
+    str,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Where to write to: a .parquet, .csv or .arrow file, here or as s3://BUCKET/FILE.",
+    ),
 ]
 FullNames = Annotated[
     bool, typer.Option("--full-feature-names", help="Name the columns view__feature, where features share a name.")
@@ -72,17 +81,16 @@ def training_set(
 
     Of an entity's rows up to the moment the newest counts, of several with one event time the one created last; one
     older than its view's ttl counts as missing. What was asked, from which definitions, and how many values are missing
-    stands beside OUT in OUT.json. OUT appears whole or not at all.
+    stands beside OUT in OUT.json. OUT appears whole or not at all. Both files may lie in the project's S3 store.
 
     For example: featureplane training-set price_model_v2 features/ --entities labels.csv --out training.parquet
     """
     service, paths = ("", names) if feature else (names[0], names[1:])
     if not paths:
         raise FeatureplaneError("name a feature service, or features with --feature, and then the files of the project")
-    form = check_output(out, entities)
-    file = open_entities(entities)
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
-    with open_stores(workspace.settings) as stores:
+    form = check_output(out, entities)
+    with entities_at(entities) as file, open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
         asked = asked_for(known, service, feature or [])
         columns = asked.columns(full_names=full_feature_names)
@@ -90,7 +98,7 @@ def training_set(
         kinds = {f"{each.name}:{name}": kind for each in wanted for name, kind in each.view.features}
         refuse_lists_in_csv(out, form, {name: kinds[reference] for name, reference in columns.items()})
         order = Order(wanted, columns, file, timestamp_column, allow_duplicates, memory_mb)
-        with appearing(record_path(out)) as record, table_appearing(out, form) as writer, progress("joined") as told:
+        with appearing(record_place(out)) as record, table_appearing(out, form) as writer, progress("joined") as told:
             made = make(order, _places(workspace, stores), writer, told)
             definitions = definitions_of(known, asked)
             said = record_of(workspace.feast_project, asked, order, made, definitions, datetime.now(UTC))
@@ -103,8 +111,8 @@ def _places(workspace: Workspace, stores: Stores) -> Places:
     return Places(workspace.repo_path, settings.offline if settings.stores == "environment" else stores.postgres)
 
 
-def _tell(out: Path, made: Made) -> None:
-    say(f"{counted(made.rows, 'row')} in {out}; what was asked stands in {record_path(out)}")
+def _tell(out: str, made: Made) -> None:
+    say(f"{counted(made.rows, 'row')} in {out}; what was asked stands in {record_place(out)}")
     for name, count in made.missing.items():
         if count:
             complain(f"{name} is missing in {count} of them", "")

@@ -25,16 +25,14 @@ def refuse_duplicates(file: EntityFile, scratch: Path | None, memory_mb: int) ->
     schema = pa.schema(
         [*(pa.field(name, each.type) for name, each in zip(names, file.schema, strict=True)), ("row", pa.int64())]
     )
-    with open_duckdb(scratch, memory_mb=memory_mb) as duck, reading(str(file.path)):
+    with open_duckdb(scratch, memory_mb=memory_mb) as duck, reading(file.place):
         duck.connection.from_arrow(pa.RecordBatchReader.from_batches(schema, _numbered(file, schema))).create(
             "entity_rows"
         )
         found = duck.connection.execute(_QUERY.format(columns=", ".join(names), limit=_MOST_NAMED)).fetchall()
     if found:
         remedy = "leave one of each, or allow them with --allow-duplicates"
-        raise InputError(
-            [Problem(str(file.path), 0, "", f"{rows_named(rows)} are the same", remedy) for (rows,) in found]
-        )
+        raise InputError([Problem(file.place, 0, "", f"{rows_named(rows)} are the same", remedy) for (rows,) in found])
 
 
 def _numbered(file: EntityFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

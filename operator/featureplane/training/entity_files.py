@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from featureplane.errors import FeatureplaneError, InputError, Problem
 from featureplane.materialization.readers.failures import first_line
+from featureplane.object_store import fetched, is_address
 
 # By the extension; `.feather` and `.ipc` are Arrow's own for the same.
 FORMATS = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
@@ -28,20 +29,25 @@ _CSV_TYPES = (pa.bool_(), pa.int64(), pa.float64())
 _CODE, _LONG_CODE = "^[+-]?0[0-9]", "^[+-]?[0-9]{16,}$"
 
 
-def format_of(path: Path, option: str) -> str:
-    """The format of a file by its name. Raises InputError for another extension."""
-    found = FORMATS.get(path.suffix.lower())
+def format_of(place: str, option: str) -> str:
+    """The format of a file by its name, here or in an object store. Raises InputError for another extension."""
+    suffix = Path(place).suffix
+    found = FORMATS.get(suffix.lower())
     if found is None:
-        named = f"{path.suffix!r} is no extension that {option} knows" if path.suffix else "has no extension"
-        raise InputError([Problem(str(path), 0, "", named, f"name a file that ends in {EXTENSIONS}")])
+        named = f"{suffix!r} is no extension that {option} knows" if suffix else "has no extension"
+        raise InputError([Problem(place, 0, "", named, f"name a file that ends in {EXTENSIONS}")])
     return found
 
 
 @dataclass
 class EntityFile:
-    """A file that is there; `schema` has a CSV's columns as texts until `settle` says otherwise."""
+    """A file that is there; `schema` has a CSV's columns as texts until `settle` says otherwise.
+
+    `place` is what it is called in messages: its path, or where in an object store it was before it was at `path`.
+    """
 
     path: Path
+    place: str
     form: str
     schema: pa.Schema
     _stamp: tuple[int, ...] = ()
@@ -53,7 +59,7 @@ class EntityFile:
 
     def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
         """The rows in batches of at most `rows`. Raises InputError where the file cannot be read."""
-        with _reading(self.path):
+        with _reading(self.place):
             for batch in _batches(self.path, self.form, rows, self._csv_types):
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows)
@@ -71,31 +77,46 @@ class EntityFile:
     def check(self) -> None:
         """Raises FeatureplaneError where it was written to since it was opened."""
         if _stamp(self.path) != self._stamp:
-            raise FeatureplaneError(f"{self.path} was changed while it was read; run again")
+            raise FeatureplaneError(f"{self.place} was changed while it was read; run again")
 
 
-def open_entities(path: Path) -> EntityFile:
+@contextmanager
+def entities_at(place: str) -> Iterator[EntityFile]:
+    """The file at a path, or one of an object store, which is here while the block runs.
+
+    Raises as `open_entities`, and FeatureplaneError where the store does not give it.
+    """
+    if not is_address(place):
+        yield open_entities(Path(place))
+        return
+    format_of(place, "--entities")
+    with fetched(place) as path:
+        yield open_entities(path, place)
+
+
+def open_entities(path: Path, place: str = "") -> EntityFile:
     """Raises InputError for a file that is not there, of another format, or without any column."""
-    form = format_of(path, "--entities")
+    place = place or str(path)
+    form = format_of(place, "--entities")
     if not path.is_file():
-        raise InputError([Problem(str(path), 0, "", "is not there", "name a file of entities with --entities")])
-    with _reading(path):
+        raise InputError([Problem(place, 0, "", "is not there", "name a file of entities with --entities")])
+    with _reading(place):
         if path.stat().st_size == 0:
-            raise _empty(path)
+            raise _empty(place)
         schema = _schema(path, form)
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
-        raise InputError([Problem(str(path), 0, twice[0], "is the name of several columns", "name each column once")])
-    return EntityFile(path, form, schema, _stamp(path))
+        raise InputError([Problem(place, 0, twice[0], "is the name of several columns", "name each column once")])
+    return EntityFile(path, place, form, schema, _stamp(path))
 
 
-def _empty(path: Path) -> InputError:
-    return InputError([Problem(str(path), 0, "", "holds no rows", "write a row for each entity and moment")])
+def _empty(place: str) -> InputError:
+    return InputError([Problem(place, 0, "", "holds no rows", "write a row for each entity and moment")])
 
 
 def no_rows(file: EntityFile) -> InputError:
     """What is wrong with a file of column names alone."""
-    return _empty(file.path)
+    return _empty(file.place)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
@@ -107,15 +128,15 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(place: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
         message = f"cannot be read: {first_line(error)}"
-        raise InputError([Problem(str(path), 0, "", message, "check the file and its extension")]) from error
+        raise InputError([Problem(place, 0, "", message, "check the file and its extension")]) from error
     except OSError as error:
         message = f"cannot be read: {error.strerror or first_line(error)}"
-        raise InputError([Problem(str(path), 0, "", message, "check the file and its permissions")]) from error
+        raise InputError([Problem(place, 0, "", message, "check the file and its permissions")]) from error
 
 
 def _schema(path: Path, form: str) -> pa.Schema:

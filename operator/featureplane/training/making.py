@@ -58,7 +58,7 @@ def check_names(order: Order) -> None:
     if same := [name for name in order.features if name in order.file.schema.names]:
         remedy = "rename the column, or tell them apart with --full-feature-names"
         raise InputError(
-            [Problem(str(order.file.path), 0, name, "is the name of a feature as well", remedy) for name in same]
+            [Problem(order.file.place, 0, name, "is the name of a feature as well", remedy) for name in same]
         )
 
 
@@ -98,5 +98,5 @@ def _write(order: Order, histories: Histories, writer: TableWriter, rows: int, p
         done += batch.num_rows
         progress(done, rows)
     if done != rows:
-        raise FeatureplaneError(f"{order.file.path} was changed while it was read; run again")
+        raise FeatureplaneError(f"{order.file.place} was changed while it was read; run again")
     return Made(done, missing)

@@ -59,7 +59,7 @@ class _Seen:
         remedy = "write all with their zone, like 2026-01-01T00:00:00Z, or all without, which means UTC"
         problems = [
             Problem(
-                str(self.file.path), 0, column,
+                self.file.place, 0, column,
                 f"has times with a zone (row {self.aware[column]} first) and without (row {row} first)", remedy,
             )
             for column, row in self.naive.items()
@@ -71,7 +71,7 @@ class _Seen:
     def refuse(self) -> None:
         """Raises InputError with everything that was found."""
         problems = [
-            Problem(str(self.file.path), 0, column, f"{rows_named(rows)} {message}", remedy)
+            Problem(self.file.place, 0, column, f"{rows_named(rows)} {message}", remedy)
             for (column, message, remedy), rows in self.wrong.items()
         ]
         if problems:
@@ -90,17 +90,15 @@ def check_columns(file: EntityFile, columns: EntityColumns) -> None:
     """Raises InputError for a join key, or a time, that the file has no column for."""
     has = f"its columns are {', '.join(file.schema.names[:12])}"
     problems = [
-        Problem(str(file.path), 0, "", f"has no column {name!r}, a join key of what is asked for", has)
+        Problem(file.place, 0, "", f"has no column {name!r}, a join key of what is asked for", has)
         for name in columns.keys
         if name not in file.schema.names
     ]
     if columns.time and columns.time not in file.schema.names:
         remedy = f"name the column of times with --timestamp-column; {has}"
-        problems.append(Problem(str(file.path), 0, "", f"has no column {columns.time!r}", remedy))
+        problems.append(Problem(file.place, 0, "", f"has no column {columns.time!r}", remedy))
     problems += [
-        Problem(
-            str(file.path), 0, name, "is Bytes, which CSV has no form for", "write the entities as Parquet or Arrow"
-        )
+        Problem(file.place, 0, name, "is Bytes, which CSV has no form for", "write the entities as Parquet or Arrow")
         for name, kind in columns.keys.items()
         if file.is_csv and kind == "Bytes"
     ]
@@ -163,7 +161,7 @@ def _key(values: pa.Array, name: str, kind: str, seen: _Seen) -> pa.Array:
         found = conform(values, wanted)
     except WrongType:
         message = f"is a column of {values.type}, and the join key is {kind}"
-        raise InputError([Problem(str(seen.file.path), 0, name, message, f"write it as {kind}")]) from None
+        raise InputError([Problem(seen.file.place, 0, name, message, f"write it as {kind}")]) from None
     if found.wrong is not None:
         seen.note(name, pa.array(found.wrong), f"with a value that {found.why}, and the join key is {kind}", remedy)
     return found.column
@@ -201,7 +199,7 @@ def _read(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
         return values.cast(_AWARE, safe=False)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         message = f"is a column of {kind}, not of times"
-        raise InputError([Problem(str(seen.file.path), 0, name, message, "write timestamps, or ISO 8601 texts")])
+        raise InputError([Problem(seen.file.place, 0, name, message, "write timestamps, or ISO 8601 texts")])
     texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
     aware = pc.match_substring_regex(texts, r"[0-9]([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
     # A date alone ends in -02, like a zone.

@@ -74,7 +74,7 @@ def export(order: Export, ask: Ask, writer: TableWriter, progress: Progress) -> 
 
 
 def _refuse(order: Export) -> None:
-    path, there = str(order.file.path), order.file.schema.names
+    path, there = order.file.place, order.file.schema.names
     problems = [
         Problem(path, 0, name, "is the name of a feature as well", "rename the column, or use --full-feature-names")
         for name in order.columns

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from featureplane.rendering.definitions import Definition
@@ -14,9 +13,9 @@ from featureplane.training.making import Made, Order
 FORMAT = 1
 
 
-def record_path(out: Path) -> Path:
+def record_place(out: str) -> str:
     """`OUT.json`."""
-    return out.with_name(f"{out.name}.json")
+    return f"{out}.json"
 
 
 def record_of(

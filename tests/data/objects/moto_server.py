@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from pyarrow import fs
 
 from data.environments import python_with
 from featureplane.local.redis_server import HOST, free_ports
@@ -45,6 +46,15 @@ class S3Server:
     @property
     def credentials(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
+
+    def opened(self) -> fs.S3FileSystem:
+        return fs.S3FileSystem(endpoint_override=self.url, region=REGION, access_key=self.key, secret_key=self.secret)
+
+    def content(self, address: str) -> bytes | None:
+        """The bytes of an object; None where there is none."""
+        name = address.removeprefix("s3://")
+        (info,) = self.opened().get_file_info([name])
+        return bytes(self.opened().open_input_stream(name).read()) if info.type == fs.FileType.File else None
 
 
 @contextmanager

@@ -1,68 +1,18 @@
 """A data root in an S3 store: copied and looked at by the commands as a user runs them, against moto's S3 server."""
 
-import datetime as dt
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
-from pyarrow import fs
 
 from cli.commands import Place, Ran
-from data.objects.moto_server import BUCKET, REGION, S3Server, s3_server
-from factories import a_feature_view, a_project, a_source, to_yaml
+from data.objects.lake import files
+from data.objects.moto_server import BUCKET, REGION, S3Server
 from featureplane.errors import FeatureplaneError
-from featureplane.local.stores import embedded_stores
 from featureplane.object_store import delivered
 from featureplane.plugins.s3 import lend_s3
 
-NOON = dt.datetime(2026, 1, 10, 12, tzinfo=dt.UTC)
 OTHER_SECRET = "wJalrXUtnFEMI/K7MDENG"  # nobody's
-
-
-def prices(*rows: tuple[str, float]) -> pa.Table:
-    names, values = zip(*rows, strict=True)
-    return pa.table({"commodity": names, "price": values, "event_timestamp": [NOON] * len(rows)})
-
-
-def opened(server: S3Server) -> fs.S3FileSystem:
-    return fs.S3FileSystem(endpoint_override=server.url, region=REGION, access_key=server.key, secret_key=server.secret)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("moto")) as found:
-        bucket = opened(found)
-        for name, rows in {"a": ("gold", 1.5), "b": ("tin", 2.5)}.items():
-            pq.write_table(prices(rows), f"{BUCKET}/features/prices/{name}.parquet", filesystem=bucket)
-        options = {"AWS_ENDPOINT_URL": found.url, "AWS_REGION": REGION, "AWS_ALLOW_HTTP": "true", **found.credentials}
-        for price in (3.5, 4.5):
-            table = prices(("silver", price))
-            write_deltalake(f"s3://{BUCKET}/features/table", table, mode="overwrite", storage_options=options)
-        yield found
-
-
-@pytest.fixture(scope="module")
-def place(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = Place(tmp_path_factory.mktemp("place"), dict(server.credentials))
-    made.state.mkdir()
-    with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]):
-        yield made
-
-
-def files(place: Place, endpoint: str, root: str = f"s3://{BUCKET}/features") -> Path:
-    """A project on the store, with a view of Parquet files and one of a Delta table."""
-    offline = {"dataRoot": {"uri": root, "s3": {"endpoint": endpoint, "region": REGION}}, "secretRef": {"name": "lake"}}
-    project = a_project(offlineStore=offline)
-    view = a_feature_view(source=a_source(file={"path": "prices/*.parquet"}))
-    table = a_feature_view("table-prices", source=a_source(file={"path": "table", "format": "delta"}))
-    path = place.folder / "features.yaml"
-    path.write_text(to_yaml(project, view, table))
-    return path
 
 
 def said(ran: Ran) -> str:
@@ -131,13 +81,6 @@ def environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> pytest.Mon
     return monkeypatch
 
 
-def content(address: str, server: S3Server) -> bytes | None:
-    store = opened(server)
-    name = address.removeprefix("s3://")
-    (info,) = store.get_file_info([name])
-    return store.open_input_stream(name).read() if info.type == fs.FileType.File else None
-
-
 def test_feasts_own_engine_reads_the_store(server: S3Server, environment: pytest.MonkeyPatch) -> None:
     import dask.dataframe
 
@@ -152,8 +95,8 @@ def test_a_file_is_delivered_whole(server: S3Server, environment: pytest.MonkeyP
     with delivered(address) as path:
         path.write_text("a,b\n")
         assert path.name == "set.csv"
-        assert content(address, server) is None
-    assert content(address, server) == b"a,b\n"
+        assert server.content(address) is None
+    assert server.content(address) == b"a,b\n"
 
 
 def test_a_file_that_broke_off_is_not_delivered(server: S3Server, environment: pytest.MonkeyPatch) -> None:
@@ -166,7 +109,7 @@ def test_a_file_that_broke_off_is_not_delivered(server: S3Server, environment: p
 
     with pytest.raises(KeyError):
         write_half()
-    assert content(address, server) is None
+    assert server.content(address) is None
 
 
 def test_a_bucket_that_cannot_be_written_to_is_said(server: S3Server, environment: pytest.MonkeyPatch) -> None:
@@ -181,4 +124,4 @@ def test_a_bucket_that_cannot_be_written_to_is_said(server: S3Server, environmen
         delivered(f"s3://{BUCKET}/out/refused.csv") as path,
     ):
         path.write_text("a")
-    assert content(f"s3://{BUCKET}/out/refused.csv", server) is None
+    assert server.content(f"s3://{BUCKET}/out/refused.csv") is None
