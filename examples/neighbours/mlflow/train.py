@@ -2,7 +2,8 @@
 
     python train.py training.parquet --definitions ../../../.featureplane/feature_repo/definitions.json
 
-The record beside the training set says which. It stays with the model wherever it goes: it stands in its MLmodel file.
+The record that `featureplane training-set` writes beside the training set says which. It stays with the model wherever
+it goes: it stands in its MLmodel file.
 """
 
 import argparse

@@ -44,11 +44,10 @@ def training_set(commodity: Place, tmp_path_factory: pytest.TempPathFactory) -> 
     assert commodity("render", "files", "--out", folder / "repo").status == 0
     prices = commodity.folder / "data" / "commodity_prices.parquet"
     run(sys.executable, FOLDER / "labels.py", "--prices", prices, "--out", "labels.parquet", folder=folder)
-    run(
-        sys.executable, FOLDER / "training_set.py", "price_forecast_v1", "--repo", "repo",
-        "--entities", "labels.parquet", "--out", "training.parquet", folder=folder, **commodity.variables,
-    )  # fmt: skip
-    return folder / "training.parquet"
+    out = folder / "training.parquet"
+    ran = commodity("training-set", "price_forecast_v1", "files", "--entities", folder / "labels.parquet", "--out", out)
+    assert ran.status == 0, ran.err
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +83,7 @@ def test_a_row_has_what_was_known_then_and_the_price_a_day_later(training_set: P
 
 def test_the_digests_of_what_it_was_trained_on_are_the_registrys(logged: dict[str, Any], stores: Stores) -> None:
     known = registered(stores).definitions
-    digests = {f"features.{kind}.{name}": known[kind, name].spec_digest for kind, name in MADE_OF}
+    digests = {f"features.{kind}.{name}": known[kind, name].digest for kind, name in MADE_OF}
     assert logged["tags"] == {"features.project": "254carbon", "features.service": "price_forecast_v1", **digests}
 
 
