@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
+from typing import Any, TextIO
 
 import httpx
 
 from featureplane.errors import FeatureplaneError
 from featureplane.model.feast_project import FeastProject
+from featureplane.online.cassandra import place_of
 from featureplane.registry.database import database_exists
 from featureplane.registry.trust import refuse_code
 from featureplane.rendering.repo import feature_store
@@ -123,7 +124,7 @@ def serving(
             "workers": project.spec.server.workers,
             "started": time.time(),
             "writes": project.spec.server.writes.enabled,
-            "by_feast": project.spec.online_store.cassandra is not None,
+            "cassandra": _cassandra(project),
             "key_ttl_seconds": int(key_ttl.total_seconds()) if key_ttl else 0,
             "versioned": is_versioned,
             "keeps_expired": project.spec.server.expired_values == "Status",
@@ -145,6 +146,12 @@ def serving(
             # Workers close theirs when they have answered what waits there; then nobody listens.
             claimed.close()
             workers.stop()
+
+
+def _cassandra(project: FeastProject) -> dict[str, Any] | None:
+    """Where the rows are that only Feast's own app reads; None where they are in Redis."""
+    store = project.spec.online_store.cassandra
+    return {"place": place_of(store), "addresses": [(host, store.port) for host in store.hosts]} if store else None
 
 
 def _feast(

@@ -25,12 +25,16 @@ _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True)
 class About:
-    """The server that a worker is of. `started` is in seconds since 1970; the folder has all workers' metrics."""
+    """The server that a worker is of. `started` is in seconds since 1970; the folder has all workers' metrics.
+
+    `online_store` is what it is called: Redis or Cassandra.
+    """
 
     project: str
     workers: int
     started: float
     metrics_folder: Path
+    online_store: str
 
 
 class Status:
@@ -57,7 +61,7 @@ class Status:
             "uptime_seconds": round(now - about.started),
             "now": written(now),
             "registry": {"problem": self._following.problem, "checked": written(self._following.checked_at)},
-            "online_store": {"problem": self._store.is_away},
+            "online_store": {"type": about.online_store, "problem": self._store.is_away},
             "feature_views": len(catalogue.views),
             "feature_services": len(catalogue.services),
         }
@@ -112,10 +116,10 @@ class Status:
         return metrics.exposition(self._about.metrics_folder, self._about.project, ages)
 
 
-def state_of(followed: Followed, following: Following, store: Store, in_progress: int) -> State:
-    """How a worker is at the moment."""
+def state_of(followed: Followed, following: Following, redis: Store | None, in_progress: int) -> State:
+    """How a worker is at the moment; `redis` is None where its rows are elsewhere."""
     return State(
-        is_redis_up=not store.is_away,
+        is_redis_up=redis is None or not redis.is_away,
         is_registry_up=not following.problem,
         registry_checked=following.checked_at,
         registry_changes=following.changes,

@@ -30,7 +30,7 @@ from featureplane.serving.http.lane import Lane
 from featureplane.serving.http.server import serve
 from featureplane.serving.metrics_files import FOLDER
 from featureplane.serving.page.files import page_routes
-from featureplane.serving.reading.no_store import NoStore
+from featureplane.serving.reading.cassandra import Cassandra
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.store import RowStore, open_store
 from featureplane.serving.store_size import follow_size
@@ -73,7 +73,7 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     settings = Settings.from_env()
     access = open_access(request["access"], settings.in_cluster)
     certificate = Certificate(*map(Path, request["tls"])) if request["tls"] else None
-    by_feast = bool(request["by_feast"])
+    by_feast = request["cassandra"] is not None
     writing = _followed_writing(request) if request["writes"] and not by_feast else None
     followed = Followed(
         settings.postgres,
@@ -89,17 +89,23 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     gc.set_threshold(*_COLLECTED_AFTER)
     following = Following(followed)
     following.start()
-    store: RowStore = NoStore() if by_feast else await open_store(settings.redis)
+    store = await _open_store(request, settings)
     traces = _traces() if settings.traces else None
     traced = traces.store(store, settings.redis) if traces else store
     keeps_expired = request["keeps_expired"]
     reader = OnlineReader(lambda: followed.catalogue, traced, keeps_expired=keeps_expired, by_feast=by_feast)
-    meter = Meter(lambda: state_of(followed, following, store, in_progress()))
+    meter = Meter(lambda: state_of(followed, following, None if by_feast else store, in_progress()))
 
     def in_progress() -> int:
         return app.in_progress + (lane.in_progress if lane else 0)
 
-    about = About(request["project"], request["workers"], request["started"], Path(request["metrics"]))
+    about = About(
+        request["project"],
+        request["workers"],
+        request["started"],
+        Path(request["metrics"]),
+        "Cassandra" if by_feast else "Redis",
+    )
     feast = FeastApp(request["feast_socket"], Secrets(settings.postgres, settings.redis))
     # Rows have a link of their own: a large batch is not in the way of who reads.
     rows = await open_store(settings.redis) if writing is not None else None
@@ -136,6 +142,14 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
         followed.close()
         if traces:
             traces.close()
+
+
+async def _open_store(request: Mapping[str, Any], settings: Settings) -> RowStore:
+    if request["cassandra"] is None:
+        return await open_store(settings.redis)
+    store = Cassandra(**request["cassandra"])
+    await store.open()
+    return store
 
 
 # What only writing needs takes 10 MB.

@@ -153,6 +153,8 @@ def test_it_is_served_over_http_and_grpc_and_takes_pushes(copied: Run, fraud: Fr
     with serving(project, fraud.stores, fraud.root, Where(grpc_port=0)) as server:
         server.wait_until_ready()
         assert asked(server.url, "t2", "t1", "nobody") == [99.0, 12.5, None]
+        said = httpx.get(f"{server.url}/status", trust_env=False, timeout=200).json()
+        assert said["online_store"] == {"type": "Cassandra", "problem": ""}
         request = ServingService.GetOnlineFeaturesRequest(features={"val": [f"{VIEW}:amount"]})
         request.entities["transaction"].val.add(string_val="t1")
         with grpc.insecure_channel(server.grpc) as channel:

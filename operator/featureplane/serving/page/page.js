@@ -126,7 +126,7 @@ function showState(said) {
   at("state").replaceChildren(
     card("Server", mark("good", "Running"), `for ${duration(said.uptime_seconds)}, ${counted(said.workers, "worker", "workers")}`),
     store("Registry", said.registry.problem, `last asked ${ago(said.registry.checked)}`),
-    store("Online store", said.online_store.problem, "Redis"),
+    store("Online store", said.online_store.problem, said.online_store.type),
     card("Served", counted(said.feature_views, "feature view", "feature views"), counted(said.feature_services, "feature service", "feature services")),
   );
   if (said.registry.problem) at("state").children[1].append(make("dd", {}, `what was read ${ago(said.registry.checked)} is served on`));
