@@ -7,6 +7,7 @@
     │   └── OnlineStoreUnavailable  it is Redis that does not; retried
     │       └── ServerReplaced  another Redis answers than the one that confirmed rows; retried from the start
     ├── WriteRefused            Redis answers and does not take rows
+    ├── TableTaken              a view's table in Cassandra is another project's
     ├── SourceError             a source cannot be read as its view says
     │   └── SourceChanged       a file was replaced while it was read; retried from the start
     ├── RegistryError           the registry answered, but not as it must
@@ -87,6 +88,10 @@ class ServerReplaced(OnlineStoreUnavailable):
 
 class WriteRefused(FeatureplaneError):
     """Redis answered and does not take the rows; trying again would not help. What it holds is as it was."""
+
+
+class TableTaken(FeatureplaneError):
+    """The table that would be a view's is that of another project's view."""
 
 
 class SourceError(FeatureplaneError):

@@ -1,13 +1,16 @@
 """Removing what is due from Cassandra: a deleted view's table, and a removed feature's rows in it."""
 
+import logging
 from typing import Any
 
+from featureplane.errors import TableTaken
 from featureplane.model.feast_project import CassandraOnlineStore
-from featureplane.online.cassandra import answering, connect, is_missing_table, table_of
+from featureplane.online.cassandra import answering, connect, refuse_foreign, table_of
 from featureplane.settings import CassandraAccount
 
 _PAGE = 1000
 _CONCURRENCY = 50
+logger = logging.getLogger(__name__)
 
 
 class CassandraRows:
@@ -24,22 +27,20 @@ class CassandraRows:
     def drop(self, view: str) -> None:
         """Remove a view with all of its rows; one without a table has none."""
         with answering(self._store):
+            if not self._has_own(view):
+                return
             self._session.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
 
     def remove(self, view: str, feature: str) -> int:
         """Remove a feature of every entity, and return of how many."""
-        from cassandra import InvalidRequest
         from cassandra.concurrent import execute_concurrent_with_args
         from cassandra.query import SimpleStatement
 
         table, removed = self._table(view), 0
         with answering(self._store):
-            try:
-                delete = self._session.prepare(f"DELETE FROM {table} WHERE entity_key = ? AND feature_name = ?")  # noqa: S608 - quoted
-            except InvalidRequest as error:
-                if is_missing_table(error):
-                    return 0
-                raise
+            if not self._has_own(view):
+                return 0
+            delete = self._session.prepare(f"DELETE FROM {table} WHERE entity_key = ? AND feature_name = ?")  # noqa: S608 - quoted
             select = SimpleStatement(f"SELECT DISTINCT entity_key FROM {table}", fetch_size=_PAGE)  # noqa: S608 - quoted
             pages = self._session.execute(select)
             while True:
@@ -50,6 +51,14 @@ class CassandraRows:
                     break
                 pages.fetch_next_page()
         return removed
+
+    def _has_own(self, view: str) -> bool:
+        """Whether the view has a table that is not another's by the same name, which refused its rows."""
+        try:
+            return refuse_foreign(self._session, self._store.keyspace, self._project, view)
+        except TableTaken as error:
+            logger.warning("%s; nothing of it is removed", error)
+            return False
 
     def _table(self, view: str) -> str:
         return table_of(self._store.keyspace, self._project, view)

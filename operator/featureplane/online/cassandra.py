@@ -4,22 +4,44 @@ The driver is the extra `cassandra`, and is imported for a project on Cassandra 
 (`cassandra_online_store.py`): a table for each view, `"<project>_<view>"`, with a row for each feature of an entity.
 """
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable
+from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, TableTaken
 from featureplane.model.feast_project import CassandraOnlineStore
 from featureplane.settings import CassandraAccount
 
 _CONNECT_SECONDS = 20.0
 _REQUEST_SECONDS = 60.0
+_OWNER = re.compile(r"Feast project (?P<project>\w+), view (?P<view>\w+)", re.ASCII)
 
 
 def table_of(keyspace: str, project: str, view: str) -> str:
     """The table of a view, quoted: names are letters, digits and underscores (a model holds that)."""
     return f'"{keyspace}"."{project}_{view}"'
+
+
+def owner_comment(project: str, view: str) -> str:
+    """What a view's table says of itself: projects `a` and `a_b` can mean one table by views `b_c` and `c`."""
+    return f"Feast project {project}, view {view}"
+
+
+def refuse_foreign(session: Any, keyspace: str, project: str, view: str) -> bool:
+    """Whether the view has a table. Raises TableTaken where that says that it is another view's."""
+    query = "SELECT comment FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s"
+    found = session.execute(query, (keyspace, f"{project}_{view}")).one()
+    if found is None:
+        return False
+    owner = _OWNER.fullmatch(found.comment or "")
+    if owner and owner.groups() != (project, view):
+        raise TableTaken(
+            f"the table {table_of(keyspace, project, view)} holds the view {owner['view']!r} of the project "
+            f"{owner['project']!r}; give each project a keyspace of its own (spec.onlineStore.cassandra.keyspace)"
+        )
+    return True
 
 
 def place_of(store: CassandraOnlineStore) -> str:

@@ -13,7 +13,7 @@ from feast.infra.online_stores.cassandra_online_store.cassandra_online_store imp
 )
 
 from featureplane.model.feast_project import CassandraOnlineStore as Declared
-from featureplane.online.cassandra import answering, connect, is_missing_table
+from featureplane.online.cassandra import answering, connect, is_missing_table, owner_comment, refuse_foreign
 from featureplane.plugins.written import Written
 from featureplane.settings import Settings
 
@@ -40,6 +40,7 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
         self._prepared_statements: dict[str, Any] = {}
         self._session: Any = None
         self._made: set[str] = set()
+        self._ours: set[str] = set()
 
     def _get_session(self, config: Any) -> Any:
         if self._session is None:
@@ -53,6 +54,7 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
         with answering(_declared(config)):
             if table.name not in self._made:
                 self._create_table(config, config.project, table)
+                self._refuse_foreign(config, table)
                 self._made.add(table.name)
             super().online_write_batch(config, table, data, progress)
         self.written.add(data)
@@ -63,12 +65,26 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
         from cassandra import InvalidRequest
 
         with answering(_declared(config)):
+            self._refuse_foreign(config, table)
             try:
                 return super().online_read(config, table, entity_keys, requested_features)
             except InvalidRequest as error:
                 if not is_missing_table(error):
                     raise
                 return [(None, None)] * len(entity_keys)
+
+    def _create_table(self, config: Any, project: str, table: Any) -> None:
+        """Feast's statement, and with it whose table that is."""
+        session = self._get_session(config)
+        statement = self._get_cql_statement(config, "create", self._fq_table_name(self._keyspace, project, table))
+        owner = owner_comment(project, table.name)
+        session.execute(f"{statement.strip().removesuffix(';')} AND comment = '{owner}'")
+
+    def _refuse_foreign(self, config: Any, table: Any) -> None:
+        if table.name not in self._ours and refuse_foreign(
+            self._get_session(config), self._keyspace, config.project, table.name
+        ):
+            self._ours.add(table.name)
 
 
 def _declared(config: Any) -> Declared:

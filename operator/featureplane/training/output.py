@@ -22,8 +22,9 @@ _OWN_ENTITIES = "is the file of --entities, which would be lost"
 
 
 def check_output(place: str, entities: str) -> str:
-    """The format of a file that is to be written. Raises InputError or FeatureplaneError where it cannot be, or is that of
-    the entities.
+    """The format of a file that is to be written.
+
+    Raises InputError or FeatureplaneError where it cannot be, or is that of the entities.
     """
     form = format_of(place, "--out")
     if is_address(place):

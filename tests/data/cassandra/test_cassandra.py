@@ -221,6 +221,29 @@ def test_a_keyspace_that_is_not_there_is_said_with_how_to_make_it(copied: Run, f
     assert run.result == FAILED
 
 
+def test_a_table_that_is_another_projects_is_left_alone(copied: Run, fraud: Fraud) -> None:
+    view = a_feature_view(
+        "features",
+        entities=[an_entity("transaction")],
+        features=[a_feature("amount", "Float64")],
+        source=a_source(file={"path": "transactions.parquet"}),
+    )
+    (other,) = declared(a_project(project="feast_transaction", onlineStore=fraud.online), view)
+    with Writer(other.project, fraud.stores) as writer:
+        writer.apply(compare("feast_transaction", define(other), Registered(), prune=True))
+    with materializer(other.project, fraud.stores, fraud.root) as engine:
+        (run,) = engine.run([Task("features", BEGINNING, NOON + dt.timedelta(hours=1), "hourly")])
+    assert run.result == FAILED
+    assert f"holds the view '{VIEW}' of the project 'feast'; give each project a keyspace of its own" in run.message
+    rows = CassandraRows(other.project.spec.online_store.cassandra, Settings.from_env().cassandra, "feast_transaction")
+    rows.drop("features")
+    assert rows.remove("features", "amount") == 0
+    rows.close()
+    assert fraud.tables() == [f"feast_{VIEW}"]
+    with fraud.server.session() as session:
+        assert len(session.execute(f'SELECT * FROM {KEYSPACE}."feast_{VIEW}"').all()) >= len(AMOUNTS)
+
+
 def test_a_removed_feature_loses_its_rows(copied: Run, fraud: Fraud) -> None:
     fraud.register(*objects(fraud.online, "amount"))
     (purged,) = fraud.purge()
