@@ -9,8 +9,7 @@ import pytest
 from e2e import model
 from e2e.whole import Refused, until
 
-WTI = {"commodity_code": "crude_oil_wti"}
-PRICE = "commodity_price_features:current_price"
+GROWTH = "economic_features:gdp_growth"  # copied since the lake had new data last, unlike prices
 SUBSCRIBER, BORROWER = "sub-00001", 7001
 _OPERATOR = "system:serviceaccount:{}:featureplane-operator"
 
@@ -41,7 +40,7 @@ def serves_its_own(release, feature, file, key, value):
 
 def others_are_well(deployment, model_b):
     """Ready, and serving what their lakes have."""
-    serves_its_own(deployment, PRICE, "commodity_prices.parquet", "commodity_code", "crude_oil_wti")
+    serves_its_own(deployment, GROWTH, "economic_indicators.parquet", "country", "US")
     serves_its_own(model_b, "customer_profile:yearly_income", "profiles.parquet", "customer_id", BORROWER)
     for release in (deployment, model_b):
         release.kubectl("wait", "--for=condition=Ready", "fv,fsvc,fproj", "--all", "--timeout=60s")
