@@ -11,13 +11,16 @@ SUITES := tests/cli tests/feast tests/local tests/examples tests/unit tests/gold
 CLUSTER_SUITES := tests/cluster tests/kube
 # One at a time, too: some start a Java machine or a cluster of servers.
 DATA_SUITES := tests/data
+# Each in a Python environment of its own; one at a time.
+NEIGHBOUR_SUITES := tests/neighbours
 BROWSER_SUITES := tests/browser
 # Type checkers and their parts, which Feast asks for and never imports.
 NOT_IN_IMAGE := mypy ast-serialize librt mypy-extensions pathspec types-greenlet
 BENCHES := $(patsubst tests/bench/bench_%.py,bench-%,$(wildcard tests/bench/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example up image e2e cluster test test-cluster test-data test-browser kube lint verify generate bench lock clean \
+.PHONY: help demo example up image e2e cluster test test-cluster test-data test-neighbours test-browser kube lint verify generate bench lock \
+	clean \
 	$(BENCHES)
 
 help: ## list the targets
@@ -52,8 +55,11 @@ cluster: $(STAMP) ## keep such a cluster up until Ctrl-C, with the image loaded
 test-cluster: $(STAMP) kube ## the operator on a real Kubernetes API server, which is built the first time (9 minutes)
 	$(BIN)/pytest $(CLUSTER_SUITES) $(PYTEST_ARGS)
 
-test-data: $(DATA_STAMP) kube ## Spark on Iceberg, Redis Cluster and Sentinel, Cassandra, S3, neighbours; needs Java 17, and fetches 2 GB the first time
+test-data: $(DATA_STAMP) ## Spark on Iceberg, Redis Cluster and Sentinel, Cassandra, S3; needs Java 17, and fetches 600 MB the first time
 	$(BIN)/pytest $(DATA_SUITES) $(PYTEST_ARGS)
+
+test-neighbours: $(STAMP) kube ## MLflow, Airflow, Ray Serve and Seldon beside us, which takes 2 GB on disk the first time
+	$(BIN)/pytest $(NEIGHBOUR_SUITES) $(PYTEST_ARGS)
 
 test-browser: $(STAMP) ## the status page in Debian's Chromium, which is installed where it is missing and we are root
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \

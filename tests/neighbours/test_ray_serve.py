@@ -13,7 +13,7 @@ from cli.commands import ROOT, Place
 from cli.examples import project_of, serving
 from cli.newest import newest_rows, price_in_24h
 from data.environments import python_of
-from data.neighbours.servers import PATIENCE, running
+from neighbours.servers import PATIENCE, running
 from featureplane.local.redis_server import free_ports
 from featureplane.manifests.client import client_feature_store
 from patience import until

@@ -15,7 +15,7 @@ import yaml
 from cli.commands import ROOT, Place
 from cli.newest import newest_rows
 from data.environments import python_of
-from data.neighbours.servers import running
+from neighbours.servers import running
 from featureplane.local.redis_server import free_ports
 
 pytestmark = pytest.mark.timeout(2400)  # the first makes the environment
