@@ -13,9 +13,9 @@ from cli.commands import ROOT, Place
 from cli.examples import project_of, serving
 from cli.newest import newest_rows, price_in_24h
 from data.environments import python_of
-from neighbours.servers import PATIENCE, running
 from featureplane.local.redis_server import free_ports
 from featureplane.manifests.client import client_feature_store
+from neighbours.servers import PATIENCE, running
 from patience import until
 
 pytestmark = pytest.mark.timeout(2400)  # the first makes the environment

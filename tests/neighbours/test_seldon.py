@@ -15,8 +15,8 @@ import yaml
 from cli.commands import ROOT, Place
 from cli.newest import newest_rows
 from data.environments import python_of
-from neighbours.servers import running
 from featureplane.local.redis_server import free_ports
+from neighbours.servers import running
 
 pytestmark = pytest.mark.timeout(2400)  # the first makes the environment
 FOLDER = ROOT / "examples" / "neighbours" / "seldon"
