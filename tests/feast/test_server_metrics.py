@@ -119,7 +119,14 @@ def test_the_status_says_what_can_be_asked_for(served):
         "newest_of": "run",
     }
     assert views["feature_services"] == [
-        {"name": "price_model", "join_keys": keys, "features": ["commodity_prices:price", "commodity_prices:volume"]}
+        {
+            "name": "price_model",
+            "join_keys": keys,
+            "features": ["commodity_prices:price", "commodity_prices:volume"],
+            "owner": "",
+            "tags": {},
+            "deprecated": [],
+        }
     ]
 
 
