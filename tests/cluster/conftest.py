@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from cluster.api import Api, condition
+from cluster.faults import Database
 from cluster.place import Place, a_place
 from featureplane.local.stores import embedded_stores
 from featureplane.settings import Stores
@@ -56,3 +57,11 @@ def stores() -> Iterator[Stores]:
 def place(kube: Cluster, api: Api, stores: Stores, tmp_path: Path) -> Iterator[Place]:
     with a_place(kube, api, stores, tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    """A PostgreSQL of the module's own, which may be stopped and spoiled."""
+    made = Database()
+    yield made
+    made.close()

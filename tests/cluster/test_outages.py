@@ -32,13 +32,6 @@ MANY = [f"view-{number}" for number in range(60)]
 # --- PostgreSQL goes and comes back
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    made = Database()
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def shaky(kube: Cluster, api: Api, database: Database, tmp_path: Path) -> Iterator[Place]:
     """A namespace whose PostgreSQL may be stopped; the test starts it again, and so does its end."""

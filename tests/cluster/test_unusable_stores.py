@@ -92,13 +92,6 @@ def test_a_redis_that_is_away_is_named_until_it_is_there(place: Place, redis: Re
 # --- PostgreSQL
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[Database]:
-    made = Database()
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def other(kube: Cluster, api: Api, database: Database, tmp_path: Path) -> Iterator[Place]:
     """A namespace with a PostgreSQL that may be spoiled."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from e2e.deployment import Deployment
 from e2e.images import PRODUCT
-from e2e.whole import until
+from patience import until
 
 NAME = "client"
 _SECURITY = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -16,9 +16,10 @@ import httpx
 import yaml
 
 from e2e.targets import Targets
-from e2e.whole import Whole, until
+from e2e.whole import Whole
 from kube.debian import program
 from kube.server import Server
+from patience import until
 
 Object = dict[str, Any]
 _SECONDS = 10  # between scrapes, where a monitor does not say, and between looks at the rules

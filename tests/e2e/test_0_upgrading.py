@@ -4,7 +4,7 @@ import pytest
 
 from e2e import images, previous
 from e2e.client import Load
-from e2e.whole import until
+from patience import until
 
 NEW = {previous.FIELD: {"enabled": True}}
 

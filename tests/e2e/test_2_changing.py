@@ -8,7 +8,7 @@ import pytest
 from e2e.client import Client
 from e2e.feast_plan import changes
 from e2e.paths import EXAMPLE
-from e2e.whole import until
+from patience import until
 
 WTI = {"commodity_code": "crude_oil_wti"}
 PRICE = "commodity_price_features:current_price"

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from e2e import model
-from e2e.whole import Refused, until
+from e2e.whole import Refused
+from patience import until
 
 GROWTH = "economic_features:gdp_growth"  # copied since the lake had new data last, unlike prices
 SUBSCRIBER, BORROWER = "sub-00001", 7001
@@ -85,5 +86,5 @@ def test_a_release_that_goes_leaves_what_is_listed_and_the_others(deployment, mo
         "secret/featureplane-trial-postgresql",
         "secret/featureplane-trial-redis",
     }
-    until(lambda: model_a.remaining(stays), 180)
+    until(lambda: model_a.remaining(stays))
     others_are_well(deployment, model_b)

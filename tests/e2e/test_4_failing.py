@@ -5,7 +5,7 @@ import pytest
 
 from e2e.client import Client, Load
 from e2e.deployment import VIEWS
-from e2e.whole import until
+from patience import until
 
 WTI = {"commodity_code": "crude_oil_wti"}
 PRICE = "commodity_price_features:current_price"
@@ -39,7 +39,7 @@ def has_description(deployment, text: str) -> None:
     deployment.kubectl("patch", "fv", VIEWS[2], "--type=merge", f"--patch={change}")
     name = VIEWS[2].replace("-", "_")
     command = ("exec", "deploy/feast-server", "--", "feast", "feature-views", "describe", name)
-    until(lambda: text in deployment.kubectl(*command), 180)
+    until(lambda: text in deployment.kubectl(*command))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import json
 import re
 
 from e2e.paths import BUILD
-from e2e.whole import until
+from patience import until
 
 
 def test_what_the_monitors_select_is_scraped(prometheus):

@@ -1,7 +1,7 @@
 """The end: the release goes, and exactly that stays which its notes list."""
 
 from e2e.deployment import NAMESPACE
-from e2e.whole import until
+from patience import until
 
 _STAYS = {
     "featureview.featureplane.dev/commodity-price-features",
@@ -22,7 +22,7 @@ _STAYS = {
 
 def test_only_what_is_listed_stays(deployment):
     deployment.helm("uninstall", "--wait", "--timeout=180s")
-    until(lambda: deployment.remaining(_STAYS), 180)
+    until(lambda: deployment.remaining(_STAYS))
 
 
 def test_the_crds_stay_and_no_object_is_stuck(deployment):

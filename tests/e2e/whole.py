@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,17 +83,3 @@ def whole_cluster() -> Iterator[Whole]:
             cluster.load(Path(archive))
         cluster.tag(images.PRODUCT, images.PREVIOUS)
         yield Whole(cluster.environment(), seconds)
-
-
-def until(true: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Wait for something to be true and return it; a failing assertion counts as not yet."""
-    deadline = time.monotonic() + seconds
-    why = "it stayed false"
-    while True:
-        try:
-            if found := true():
-                return found
-        except AssertionError as error:
-            why = str(error)
-        assert time.monotonic() < deadline, f"not within {seconds} s: {why}"
-        time.sleep(0.2)

@@ -6,18 +6,17 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.console import complain, counted, progress, say
+from featureplane.cli.runs import offline_of
 from featureplane.cli.workspace import (
     DataRootPath,
     FeatureNames,
     ProjectName,
-    Workspace,
     open_stores,
     open_workspace,
     registered,
 )
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.opening import Places
-from featureplane.settings import Stores
 from featureplane.training.asking import asked_for, definitions_of, wanted_of
 from featureplane.training.entity_files import entities_at
 from featureplane.training.making import Made, Order, make
@@ -98,17 +97,13 @@ def training_set(
         kinds = {f"{each.name}:{name}": kind for each in wanted for name, kind in each.view.features}
         refuse_lists_in_csv(out, form, {name: kinds[reference] for name, reference in columns.items()})
         order = Order(wanted, columns, file, timestamp_column, allow_duplicates, memory_mb)
+        places = Places(workspace.repo_path, offline_of(workspace, stores))
         with appearing(record_place(out)) as record, table_appearing(out, form) as writer, progress("joined") as told:
-            made = make(order, _places(workspace, stores), writer, told)
+            made = make(order, places, writer, told)
             definitions = definitions_of(known, asked)
             said = record_of(workspace.feast_project, asked, order, made, definitions, datetime.now(UTC))
             record.write_text(as_text(said), encoding="utf-8")
     _tell(out, made)
-
-
-def _places(workspace: Workspace, stores: Stores) -> Places:
-    settings = workspace.settings
-    return Places(workspace.repo_path, settings.offline if settings.stores == "environment" else stores.postgres)
 
 
 def _tell(out: str, made: Made) -> None:
