@@ -4,6 +4,7 @@ Feast's configuration wants username and password in feature_store.yaml, and kno
 FEATUREPLANE_CASSANDRA_USERNAME and _PASSWORD; layout, reads and writes are Feast's own.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -39,16 +40,19 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
         # Feast keeps these for all instances, whatever their sessions are.
         self._prepared_statements: dict[str, Any] = {}
         self._session: Any = None
+        self._connecting = threading.Lock()
         self._made: set[str] = set()
         self._ours: set[str] = set()
 
     def _get_session(self, config: Any) -> Any:
-        if self._session is None:
-            store = _declared(config)
-            self._keyspace = store.keyspace
-            self._session = connect(store, Settings.from_env().cassandra)
-            self._cluster = self._session.cluster
-        return self._session
+        # Feast's server asks in threads, and each session has a cluster's connections.
+        with self._connecting:
+            if self._session is None:
+                store = _declared(config)
+                self._keyspace = store.keyspace
+                self._session = connect(store, Settings.from_env().cassandra)
+                self._cluster = self._session.cluster
+            return self._session
 
     def online_write_batch(self, config: Any, table: Any, data: Any, progress: Any) -> None:
         with answering(_declared(config)):
