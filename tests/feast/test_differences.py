@@ -225,6 +225,15 @@ class TestChangedBySomebodyElse:
         assert [(change.action, change.key) for change in plan.changes] == [("add", VIEW)]
         assert VIEW in world.registered_keys()
 
+    def test_a_view_whose_row_was_deleted_by_hand_is_written_again(self, world: World) -> None:
+        world.apply(a_feature_view(), a_feature_view("other"))
+        with world.sql() as connection:
+            connection.execute("DELETE FROM feature_views WHERE feature_view_name = 'commodity_prices'")
+        world.apply(a_feature_view(), a_feature_view("other"))
+        assert world.plan(a_feature_view(), a_feature_view("other")).is_empty
+        versions = world.query("SELECT feature_view_name, version_number FROM feature_view_version_history")
+        assert sorted(versions) == [("commodity_prices", 0), ("other", 0)]
+
     def test_a_view_that_feast_removed_cannot_come_back_as_another_type(self, world: World) -> None:
         world.apply(a_feature_view())
         world.sdk().delete_feature_view("commodity_prices")

@@ -64,8 +64,8 @@ def read(connection: Connection, project: str, only: Collection[Key] | None = No
 
 
 _UNREADABLE = (
-    "the registry's row of the {} {!r} of project {!r} cannot be read; restore it from a backup, or delete it (and "
-    "those of a view in feature_view_version_history, too) to have it written anew"
+    "the registry's row of the {} {!r} of project {!r} cannot be read; restore it from a backup, or delete it to "
+    "have it written anew"
 )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from featureplane.errors import ReadBackMismatch
-from featureplane.registry import audit, catalogue, channel, fence, ledger, schema
+from featureplane.registry import audit, catalogue, channel, fence, ledger, schema, version_history
 from featureplane.registry.actor import Actor
 from featureplane.registry.channel import Message
 from featureplane.registry.database import answering, begin, engine_for, ensure_database
@@ -179,6 +179,8 @@ class Session:
         if not items:
             return
         objects = self._objects(context, items)
+        views = [item.name for item in items if item.kind == "feature_view"]
+        version_history.forget_lost(connection, self.project, views)
         self.store.apply([objects[item.key] for item in items], partial=True)
         keys = [item.key for item in closure(context, items)]
         for _ in range(_ROUNDS):
