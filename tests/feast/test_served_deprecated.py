@@ -1,6 +1,7 @@
 """What is declared as deprecated reaches everybody who asks: over HTTP, over gRPC, in metrics and in Feast's SDK."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,10 @@ import httpx
 import pytest
 from world import World
 
-from factories import Object, a_feature, a_feature_view, a_service
+from factories import Object, a_feature, a_feature_view, a_project, a_service
 from featureplane.serving.app import serving
 from featureplane.serving.listening import Where
-from patience import until
+from patience import PATIENCE, until
 
 WHOLE = {"since": "2025-01-01", "message": "nobody fills it"}
 PART = {"since": "2026-03-31", "replacedBy": "commodity_prices:price"}
@@ -38,14 +39,14 @@ class Asked:
         assert answer.is_success, answer.text
         return answer.headers
 
-    def trailers(self, feature: str) -> dict[str, str]:
+    def trailers(self, *features: str) -> dict[str, str]:
         from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest
         from feast.protos.feast.serving.ServingService_pb2_grpc import ServingServiceStub
 
         request = GetOnlineFeaturesRequest()
-        request.features.val.append(feature)
+        request.features.val.extend(features)
         request.entities["commodity"].val.add(string_val="gold")
-        _, call = ServingServiceStub(self.channel).GetOnlineFeatures.with_call(request, timeout=60)
+        _, call = ServingServiceStub(self.channel).GetOnlineFeatures.with_call(request, timeout=PATIENCE)
         return dict(call.trailing_metadata())
 
     def metric(self, **labels: str) -> float:
@@ -58,11 +59,17 @@ class Asked:
 @pytest.fixture
 def asked(world: World) -> Iterator[Asked]:
     world.apply(*objects())
-    project = world.declarations(*objects()).project
+    with asking(world, *objects()) as made:
+        yield made
+
+
+@contextmanager
+def asking(world: World, *found: Object) -> Iterator[Asked]:
+    project = world.declarations(*found).project
     with serving(project, world.stores, world.folder, Where(grpc_port=0)) as server:
         server.wait_until_ready()
         with (
-            httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client,
+            httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
             grpc.insecure_channel(server.grpc) as channel,
         ):
             yield Asked(client, channel)
@@ -83,6 +90,41 @@ def test_it_is_said_for_as_long_as_it_is_declared(world: World, asked: Asked) ->
     world.apply(*objects(part=None, service=PART | {"replacedBy": "better_model"}))
     until(lambda: "deprecation" not in asked.headers(ASKED))
     until(lambda: "price_model is deprecated" in asked.headers(service).get("featureplane-deprecated", ""))
+
+
+def test_feasts_own_app_says_it_as_well(world: World) -> None:
+    project = a_project(registry={"trustUserDefinedFunctions": True})
+    found = [project, *objects(service=PART | {"replacedBy": "better_model"})]
+    world.apply(*found)
+    register_on_demand(world)
+    with asking(world, *found) as asked:
+        both = {**ASKED, "features": ["commodity_prices:volume", "doubled:twice"]}
+        said = asked.headers(both)
+        assert said["deprecation"] == "@1774915200"
+        assert "commodity_prices:volume is deprecated since 2026-03-31" in said["featureplane-deprecated"]
+        assert "deprecation" not in asked.headers({**both, "features": ["commodity_prices:price", "doubled:twice"]})
+        assert asked.trailers("commodity_prices:volume", "doubled:twice")["deprecation"] == "@1774915200"
+        assert "deprecation" not in asked.trailers("commodity_prices:price", "doubled:twice")
+        wrong = asked.client.post("/get-online-features", json={**both, "entities": {"nobody": [1]}})
+        assert (wrong.is_success, "deprecation" in wrong.headers) == (False, False)
+        until(lambda: asked.metric(feature_view="commodity_prices", feature="volume", feature_service="") == 2)
+
+
+def register_on_demand(world: World) -> None:
+    """A view that only Feast can answer for, made of `commodity_prices`."""
+    from feast.on_demand_feature_view import on_demand_feature_view
+    from feast.types import Int64
+
+    from feast import Field
+
+    store = world.sdk()
+    source = store.get_feature_view("commodity_prices")
+
+    @on_demand_feature_view(sources=[source], schema=[Field(name="twice", dtype=Int64)], mode="python")
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"twice": [2 * (volume or 0) for volume in inputs["volume"]]}
+
+    store.apply([doubled])
 
 
 def test_owners_tags_and_deprecations_are_shown(asked: Asked) -> None:

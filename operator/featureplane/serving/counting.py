@@ -2,8 +2,10 @@
 a worker knows where.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
+from featureplane.serving.reading.deprecated import Deprecated
 from featureplane.serving.reading.reader import Answer
 
 # What Feast's metrics call a request for online features, over HTTP and over gRPC.
@@ -26,6 +28,6 @@ class Counts(Protocol):
         """Rows for a push source were taken, for the store or stores that `to` names."""
         ...
 
-    def passed_on(self, endpoint: str, status: int, seconds: float) -> None:
-        """Something else than the fast path answered, with this status of HTTP."""
+    def passed_on(self, endpoint: str, status: int, seconds: float, deprecated: Sequence[Deprecated] = ()) -> None:
+        """Something else than the fast path answered, with this status of HTTP, a request for these among others."""
         ...

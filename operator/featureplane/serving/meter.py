@@ -5,12 +5,13 @@ A counter of prometheus_client takes 2 microseconds and a histogram 4, and a req
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from featureplane.serving import metrics
 from featureplane.serving.counting import GRPC_ONLINE_FEATURES, ONLINE_FEATURES
 from featureplane.serving.reading.answer import NOT_FOUND, OUTSIDE_MAX_AGE
+from featureplane.serving.reading.deprecated import Deprecated
 from featureplane.serving.reading.plan import Plan
 from featureplane.serving.reading.reader import Answer
 from featureplane.serving.telling import Telling
@@ -98,8 +99,12 @@ class _Tally:
                 if count:
                     metrics.VALUES.labels(view, status).inc(count)
             metrics.MISSING.labels(view).inc(missing)
-        for each in self.deprecated:
-            metrics.DEPRECATED.labels(each.view, each.feature, each.service).inc(self.requests)
+        _count_deprecated(self.deprecated, self.requests)
+
+
+def _count_deprecated(asked: Sequence[Deprecated], requests: int) -> None:
+    for each in asked:
+        metrics.DEPRECATED.labels(each.view, each.feature, each.service).inc(requests)
 
 
 class Meter:
@@ -128,9 +133,12 @@ class Meter:
     def pushed(self, push_source: str, to: str) -> None:
         metrics.PUSHES.labels(push_source, to).inc()
 
-    def passed_on(self, endpoint: str, status: int, seconds: float) -> None:
+    def passed_on(self, endpoint: str, status: int, seconds: float, deprecated: Sequence[Deprecated] = ()) -> None:
         metrics.REQUESTS.labels(endpoint, _ERROR if status >= _LEAST_ERROR else _SUCCESS).inc()
         metrics.REQUEST_SECONDS.labels(endpoint, "", "").observe(seconds)
+        if status < _LEAST_ERROR:
+            _count_deprecated(deprecated, 1)
+            self._telling.asked(deprecated, 1)
 
     def flush(self) -> None:
         """Put what was counted into the metrics, and how the worker is."""

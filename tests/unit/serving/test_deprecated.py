@@ -17,9 +17,10 @@ from featureplane.serving.grpc_api.app import TRAILERS, GrpcApp
 from featureplane.serving.grpc_api.server import GrpcListener
 from featureplane.serving.meter import Meter
 from featureplane.serving.reading.answer import Columns, Entities
-from featureplane.serving.reading.deprecated import Deprecated, headers_of
+from featureplane.serving.reading.deprecated import Deprecated, asked_for, headers_of
 from featureplane.serving.reading.plan import Plan, plan_features, plan_service
 from featureplane.serving.reading.reader import Answer
+from featureplane.serving.reading.request import Request
 from unit.serving.test_meter import UP
 
 GONE = Deprecation("2026-03-31", "why not", "new:count")
@@ -35,6 +36,7 @@ CATALOGUE = Catalogue(
     {
         "old": (Projection("plain", ("count",), "plain"),),
         "using": (Projection("part", ("a", "b"), "renamed"),),
+        "mixed": (Projection("part", ("b",), "part"), Projection("on_demand", ("x",), "on_demand")),
     },
     {"driver": "driver_id"},
     described_services={"old": Described(deprecated=(("", GONE),))},
@@ -64,6 +66,22 @@ def test_who_asks_for_it_is_told_and_nobody_else(features: list[str], told: list
 def test_a_service_is_told_of_itself_and_of_what_it_uses() -> None:
     assert said(plan_service(CATALOGUE, "old", full_names=False)) == ["old is deprecated since 2026-03-31"]
     assert said(plan_service(CATALOGUE, "using", full_names=False)) == ["part:b is deprecated since 2026-03-31"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (Request({}, features=("whole", "part:b", "on_demand:x", "part:b", "no such")), ["whole", "part:b"]),
+        (Request({}, features=("part@v1", "whole@v2:x", "plain:count")), ["part:b", "whole"]),
+        (Request({}, features=("part:a",)), []),
+        (Request({}, "old"), ["old"]),
+        (Request({}, "mixed"), ["part:b"]),
+        (Request({}, "known by name only"), []),
+    ],
+)
+def test_what_feast_answers_for_is_looked_for_by_name(request_: Request, told: list[str]) -> None:
+    found = asked_for(CATALOGUE, request_)
+    assert [str(each).partition(" is ")[0] for each in found] == told
 
 
 def test_the_earliest_day_and_the_first_names_are_in_the_headers() -> None:

@@ -18,6 +18,7 @@ from featureplane.serving.http.asgi import Scope
 from featureplane.serving.http.elsewhere import Elsewhere
 from featureplane.serving.http.guard import authorization
 from featureplane.serving.reading.as_proto import as_proto
+from featureplane.serving.reading.deprecated import Deprecated, headers_of
 from featureplane.serving.reading.reader import MOST_ROWS, OnlineReader
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.request import Request
@@ -48,7 +49,7 @@ class ReadCalls:
             views = answer.plan.views if request.with_versions else ()
             said = as_proto(answer.entities, kept, answer.columns, views)
         except ForFeast:
-            return await self._of_feast(body, scope)
+            return await self._of_feast(body, scope, self._reader.deprecated(request))
         except Exception as error:
             self._meter.refused(GRPC_ONLINE_FEATURES, away=isinstance(error, Away))
             match error:
@@ -63,8 +64,8 @@ class ReadCalls:
         scope[TRAILERS] = answer.plan.headers
         return said
 
-    async def _of_feast(self, body: bytes, scope: Scope) -> bytes:
-        """Have it answered elsewhere, and count that."""
+    async def _of_feast(self, body: bytes, scope: Scope, deprecated: Sequence[Deprecated]) -> bytes:
+        """Have it answered elsewhere, say which of what was asked for is deprecated, and count that."""
         begun, status = perf_counter(), 500
         try:
             said = await self._elsewhere.message(body, authorization(scope))
@@ -73,7 +74,8 @@ class ReadCalls:
             status = refused.status
             raise
         finally:
-            self._meter.passed_on(GRPC_ONLINE_FEATURES, status, perf_counter() - begun)
+            self._meter.passed_on(GRPC_ONLINE_FEATURES, status, perf_counter() - begun, deprecated)
+        scope[TRAILERS] = headers_of(deprecated)
         return said
 
 

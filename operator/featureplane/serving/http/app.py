@@ -4,7 +4,7 @@ Written against ASGI itself: a framework's routing and validation take longer th
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from featureplane.serving.http.guard import let_in
 from featureplane.serving.http.refusing import CLOSE, RETRY_AFTER, new_id, refuse
 from featureplane.serving.http.routes import Routes
 from featureplane.serving.reading.as_json import as_json
+from featureplane.serving.reading.deprecated import Deprecated, headers_of
 from featureplane.serving.reading.reader import OnlineReader
 from featureplane.serving.reading.refusals import ForFeast, Refused
 from featureplane.serving.reading.request import from_json
@@ -39,6 +40,7 @@ _PROBES = frozenset({"/health", "/ready"})
 Answering = Callable[[Scope, Receive, bytes, Send], Awaitable[None]]
 # As proxies note who has gone before he was answered.
 _CLIENT_GONE = 499
+_LEAST_ERROR = 400
 _PLAIN_BODIES = (b"accept-encoding", b"identity")
 logger = logging.getLogger(__name__)
 
@@ -146,13 +148,23 @@ class App:
         else:
             await self._parts.routes[path](scope, send)
 
-    async def _noted(self, answer: Answering, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
-        """Have it answered, and count that."""
-        begun, status = perf_counter(), 500
+    async def _noted(
+        self,
+        answer: Answering,
+        scope: Scope,
+        receive: Receive,
+        body: bytes,
+        send: Send,
+        deprecated: Sequence[Deprecated] = (),
+    ) -> None:
+        """Have it answered, say which of what was asked for is deprecated, and count that."""
+        begun, status, more = perf_counter(), 500, headers_of(deprecated)
 
         async def noting(message: Any) -> None:
             nonlocal status
             status = message.get("status", status)
+            if more and "headers" in message and status < _LEAST_ERROR:
+                message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
         try:
@@ -162,7 +174,7 @@ class App:
             raise
         finally:
             path = scope["path"]
-            self._meter.passed_on(path if path in ROUTES else _ANY_OTHER, status, perf_counter() - begun)
+            self._meter.passed_on(path if path in ROUTES else _ANY_OTHER, status, perf_counter() - begun, deprecated)
 
     async def _online_features(self, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
         begun = perf_counter()
@@ -171,7 +183,8 @@ class App:
             answer = await self._reader.read(request)
             said = as_json(answer.entities, answer.columns, answer.plan.views if request.with_versions else ())
         except ForFeast:
-            await self._noted(self._parts.elsewhere.forward, scope, receive, body, send)
+            deprecated = self._reader.deprecated(request)
+            await self._noted(self._parts.elsewhere.forward, scope, receive, body, send, deprecated)
         except Refused as refused:
             self._meter.refused(ONLINE_FEATURES)
             await refuse(send, refused)

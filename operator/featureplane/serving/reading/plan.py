@@ -5,15 +5,15 @@ Reads of the same entities go together: one HMGET for each entity row, whatever 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from featureplane.online.layout import field as field_of
 from featureplane.online.layout import time_field
-from featureplane.serving.catalogue.served import DUMMY_KEY, UNDESCRIBED, Catalogue, Projection, ServedView
-from featureplane.serving.reading.deprecated import Deprecated, Header, headers_of
+from featureplane.serving.catalogue.served import DUMMY_KEY, Catalogue, Projection, ServedView
+from featureplane.serving.reading.deprecated import Deprecated, Header, headers_of, of_service, of_view
 from featureplane.serving.reading.entity_keys import KeyMaker
 from featureplane.serving.reading.link import bulks
 from featureplane.serving.reading.refusals import ForFeast, Refused, no_service, no_view
@@ -143,8 +143,7 @@ def plan_service(catalogue: Catalogue, service: str, *, full_names: bool) -> Pla
     if service not in catalogue.services:
         raise no_service(service, catalogue.project, catalogue.services)
     plan = _plan(catalogue, catalogue.services[service], full_names=full_names)
-    said = catalogue.described_services.get(service, UNDESCRIBED).deprecated
-    own = tuple(Deprecated("", "", service, each) for _, each in said)
+    own = of_service(catalogue, service)
     return replace(plan, deprecated=own + plan.deprecated) if own else plan
 
 
@@ -202,16 +201,8 @@ def _plan(catalogue: Catalogue, projections: Iterable[Projection], *, full_names
         frozenset(catalogue.entities.values()) | frozenset(types),
         catalogue.entities,
         tuple(replace(view, name=projection.name) for projection, view in chosen),
-        tuple(_deprecated(chosen)),
+        tuple(each for projection, view in chosen for each in of_view(view, projection.features)),
     )
-
-
-def _deprecated(chosen: Iterable[tuple[Projection, ServedView]]) -> Iterator[Deprecated]:
-    """Of the views as a whole, and of the features that are asked for."""
-    for projection, view in chosen:
-        for feature, said in view.described.deprecated:
-            if not feature or feature in projection.features:
-                yield Deprecated(view.name, feature, "", said)
 
 
 def _types(chosen: Iterable[tuple[Projection, ServedView]]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from featureplane.serving.catalogue.served import DUMMY_KEY, Catalogue
 from featureplane.serving.reading.answer import Columns, Entities, columns_of, entities_of
+from featureplane.serving.reading.deprecated import Deprecated, asked_for
 from featureplane.serving.reading.link import Waiter
 from featureplane.serving.reading.plan import Plan, plan_features, plan_service
 from featureplane.serving.reading.refusals import ForFeast, Refused
@@ -88,6 +89,10 @@ class OnlineReader:
             keys += its
             commands += read.commands(its)
         return Asked(plan, entities, keys, commands)
+
+    def deprecated(self, request: Request) -> tuple[Deprecated, ...]:
+        """What is deprecated of what a request for Feast's own app asks for."""
+        return asked_for(self._catalogue(), request)
 
     def found(self, asked: Asked, replies: Sequence[Any], read_seconds: float) -> Answer:
         """The answer, by what Redis replied. Raises Undecodable."""
