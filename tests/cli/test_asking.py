@@ -96,6 +96,17 @@ def test_without_files_a_server_has_to_be_named(featureplane):
     assert ran.err == "name the files of a project, or a server with --server\n"
 
 
+@pytest.mark.parametrize("beside", ["files", "--project=feast", "--data-root=.", "a.yaml b.yaml --project=feast"])
+def test_what_a_server_is_not_asked_about_is_refused(featureplane, beside):
+    with pages(lambda *_: (200, DESCRIBED)) as server:
+        question = ["-f", "trips", "-e", "driver_id=7", "--server", server.url]
+        ran = featureplane("get-online-features", *beside.split(), *question)
+    names = ", ".join(each.partition("=")[0] for each in beside.split())
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == f"--server asks that server alone; leave out {names}, or --server\n"
+    assert not server.asked
+
+
 @contextmanager
 def private(folder, address="127.0.0.1"):
     """A server whose certificate, for this address, is its own authority; and that certificate's file."""

@@ -256,7 +256,7 @@ def answering(text, status=200):
 )  # fmt: skip
 def test_a_server_that_is_none(here, text, status, said):
     with answering(text, status) as url:
-        ran = here("get-online-features", "files", "-f", "weather_features", "-e", "region=x", "--server", url)
+        ran = here("get-online-features", "-f", "weather_features", "-e", "region=x", "--server", url)
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
 
@@ -272,7 +272,7 @@ def test_the_statuses_of_an_answer_are_explained(here):
         ],
     }
     with answering(json.dumps(answer)) as url:
-        ran = here("get-online-features", "files", "-f", "weather_features", "-e", "region=x", "--server", url)
+        ran = here("get-online-features", "-f", "weather_features", "-e", "region=x", "--server", url)
     assert (ran.status, ran.err) == (0, "")
     lines = [line.split() for line in ran.out.splitlines()]
     assert [line[-3:] for line in lines[1:5]] == [

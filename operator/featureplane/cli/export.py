@@ -16,6 +16,7 @@ from featureplane.cli.workspace import (
     ProjectName,
     ServerUrl,
     Workspace,
+    check_server,
     open_stores,
     open_workspace,
     registered,
@@ -63,8 +64,7 @@ def export_online(
     name, *paths = ["", *(names or [])] if feature else (names or [""])
     if not name and not feature:
         raise FeatureplaneError("name a feature view or a feature service, or features with --feature")
-    if bool(paths) == bool(server):
-        raise FeatureplaneError("name the files of a project, or a server with --server, and not both")
+    check_server(server, paths, project, data_root)
     workspace = None if server else open_workspace(paths, project, data_root, look_at_sources=False)
     form = check_output(out, entities)
     options = {"statuses": statuses, "event_times": event_times}

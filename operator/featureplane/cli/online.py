@@ -19,6 +19,7 @@ from featureplane.cli.workspace import (
     ProjectName,
     ServerUrl,
     Workspace,
+    check_server,
     open_stores,
     open_workspace,
     registered,
@@ -68,8 +69,7 @@ def get_online_features(
     """
     if bool(feature) == bool(service):
         raise FeatureplaneError("name features with --feature, or a feature service with --service")
-    if not paths and not server:
-        raise FeatureplaneError("name the files of a project, or a server with --server")
+    check_server(server, paths or [], project, data_root)
     if server:
         question, answer = _asked_of_server(server, entity, feature or [], service)
     else:

@@ -97,6 +97,16 @@ class Workspace:
         return sources.inspect(declared, self.local_root)
 
 
+def check_server(server: str | None, paths: Sequence[str], project: str | None, data_root: Path | None) -> None:
+    """Refuse to be told of no place to ask, or of two: a server knows its project, and nobody would look at files."""
+    if not paths and not server:
+        raise FeatureplaneError("name the files of a project, or a server with --server")
+    options = {"--project": project, "--data-root": data_root}
+    beside = [*paths, *(name for name, value in options.items() if value is not None)]
+    if server and beside:
+        raise FeatureplaneError(f"--server asks that server alone; leave out {', '.join(beside)}, or --server")
+
+
 def open_workspace(
     paths: Sequence[str], project: str | None, data_root: Path | None, *, look_at_sources: bool = True
 ) -> Workspace:
