@@ -20,9 +20,9 @@ from featureplane.cli.workspace import (
     Paths,
     Workspace,
     definitions,
+    objects_reached,
     open_stores,
     open_workspaces,
-    reach_objects,
 )
 from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.scan import source_files
@@ -32,6 +32,7 @@ from featureplane.online import cassandra
 from featureplane.online.connect import connect
 from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
+from featureplane.rendering.definitions import Definition
 from featureplane.settings import CassandraAccount, PostgresAddress, Settings, Stores
 
 _OLDEST_POSTGRES = 13
@@ -222,20 +223,23 @@ def _sources(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _objects(workspace: Workspace) -> Iterator[Finding]:
-    """File sources in an object store: are there files, and may they be read."""
-    reach_objects(workspace)
-    for item in definitions(workspace):
-        if item.kind != "data_source" or item.spec["type"] != "file":
-            continue
-        what, path = f"source {item.name}", str(item.spec["path"])
-        start = time.perf_counter()
-        try:
-            files = source_files(path, str(item.spec["format"]), workspace.repo_path)
-        except FeatureplaneError as error:
-            yield Finding(what, "fail", str(error))
-            continue
-        taken = round((time.perf_counter() - start) * 1000, 2)
-        yield Finding(what, "ok", f"{path}: {counted(len(files.paths), 'file')}", taken)
+    """File sources in an object store."""
+    with objects_reached(workspace):
+        for item in definitions(workspace):
+            if item.kind == "data_source" and item.spec["type"] == "file":
+                yield _object(item, workspace)
+
+
+def _object(source: Definition, workspace: Workspace) -> Finding:
+    """Are there files, and may they be read."""
+    what, path = f"source {source.name}", str(source.spec["path"])
+    start = time.perf_counter()
+    try:
+        files = source_files(path, str(source.spec["format"]), workspace.repo_path)
+    except FeatureplaneError as error:
+        return Finding(what, "fail", str(error))
+    taken = round((time.perf_counter() - start) * 1000, 2)
+    return Finding(what, "ok", f"{path}: {counted(len(files.paths), 'file')}", taken)
 
 
 def _median_ms(call: Callable[[], object]) -> float:

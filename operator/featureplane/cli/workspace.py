@@ -139,6 +139,19 @@ def open_workspaces(paths: Sequence[str], data_root: Path | None, *, look_at_sou
     return workspaces
 
 
+@contextmanager
+def objects_reached(workspace: Workspace) -> Iterator[None]:
+    """`reach_objects` for as long as the block lasts, for who looks at one project after another."""
+    before = dict(os.environ)
+    reach_objects(workspace)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
 def reach_objects(workspace: Workspace) -> None:
     """Let this process and its children find the S3 store that the project names, as a pod's environment does."""
     os.environ.update(object_store(workspace.declarations.project).environment())
