@@ -11,6 +11,8 @@ from featureplane.names import DEPRECATED_TAG_PREFIX
 SINCE = f"{DEPRECATED_TAG_PREFIX}since"
 _MESSAGE = f"{DEPRECATED_TAG_PREFIX}message"
 _REPLACED_BY = f"{DEPRECATED_TAG_PREFIX}replaced-by"
+# Which field of `deprecated` each tag says.
+FIELDS = {SINCE: "since", _MESSAGE: "message", _REPLACED_BY: "replacedBy"}
 
 
 class Deprecation(NamedTuple):
@@ -21,9 +23,9 @@ class Deprecation(NamedTuple):
     replaced_by: str = ""
 
     def __str__(self) -> str:
-        """`deprecated since 2026-03-01; use trips:score: why`."""
+        """`deprecated as of 2026-03-01; use trips:score: why`: so it may be said before that day and after."""
         instead = f"; use {self.replaced_by}" if self.replaced_by else ""
-        return f"deprecated since {self.since}{instead}" + (f": {self.message}" if self.message else "")
+        return f"deprecated as of {self.since}{instead}" + (f": {self.message}" if self.message else "")
 
 
 def tags_of(found: Deprecation) -> dict[str, str]:

@@ -57,7 +57,7 @@ def test_a_view_shows_its_owner_its_tags_and_what_is_deprecated(page):
     expect(row).to_contain_text("domain: freight")
     expect(row).to_contain_text("1 feature deprecated")
     row.get_by_text("1 feature", exact=True).click()
-    expect(row.get_by_role("listitem")).to_contain_text(f"deprecated since 2026-03-31: {shop.HOSTILE}")
+    expect(row.get_by_role("listitem")).to_contain_text(f"deprecated as of 2026-03-31: {shop.HOSTILE}")
     expect(row_of(page, "commodity_prices")).not_to_contain_text("deprecated")
 
 

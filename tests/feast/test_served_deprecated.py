@@ -78,7 +78,7 @@ def asking(world: World, *found: Object) -> Iterator[Asked]:
 def test_it_is_said_for_as_long_as_it_is_declared(world: World, asked: Asked) -> None:
     said = asked.headers(ASKED)
     assert said["deprecation"] == "@1774915200"
-    assert "commodity_prices:volume is deprecated since 2026-03-31" in said["featureplane-deprecated"]
+    assert "commodity_prices:volume is deprecated as of 2026-03-31" in said["featureplane-deprecated"]
     assert "old is deprecated" in asked.headers({**ASKED, "features": ["old"]})["featureplane-deprecated"]
     assert "deprecation" not in asked.headers({**ASKED, "features": ["commodity_prices:price"]})
     assert asked.trailers("commodity_prices:volume")["deprecation"] == "@1774915200"
@@ -101,7 +101,7 @@ def test_feasts_own_app_says_it_as_well(world: World) -> None:
         both = {**ASKED, "features": ["commodity_prices:volume", "doubled:twice"]}
         said = asked.headers(both)
         assert said["deprecation"] == "@1774915200"
-        assert "commodity_prices:volume is deprecated since 2026-03-31" in said["featureplane-deprecated"]
+        assert "commodity_prices:volume is deprecated as of 2026-03-31" in said["featureplane-deprecated"]
         assert "deprecation" not in asked.headers({**both, "features": ["commodity_prices:price", "doubled:twice"]})
         assert asked.trailers("commodity_prices:volume", "doubled:twice")["deprecation"] == "@1774915200"
         assert "deprecation" not in asked.trailers("commodity_prices:price", "doubled:twice")
@@ -144,8 +144,8 @@ def test_feasts_sdk_shows_them_and_finds_no_other_change(world: World) -> None:
     world.apply(*objects(part=None))
     plan = world.apply(*objects())
     changed = {change.key: {field.path for field in change.fields} for change in plan.changes}
-    tags = {f"features.volume.tags.featureplane.dev/deprecated-{name}" for name in ("since", "replaced-by")}
-    assert changed == {("feature_view", "commodity_prices"): tags}
+    fields = {f"features.volume.deprecated.{name}" for name in ("since", "replacedBy")}
+    assert changed == {("feature_view", "commodity_prices"): fields}
     assert not [effect for change in plan.changes for effect in change.effects]
     view = world.sdk().get_feature_view("commodity_prices")
     assert (view.owner, view.tags) == ("markets@example.com", {"domain": "markets"})

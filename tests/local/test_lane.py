@@ -74,7 +74,7 @@ def test_what_is_deprecated_is_said_in_the_head_and_nowhere_else(server: FastSer
     plain, said = server.ask(1), deprecating.ask(1)
     assert said.content == plain.content
     assert said.headers["deprecation"] == "@1774915200"
-    text = "rides:rating is deprecated since 2026-03-31; use wide:f1: %C3%A9"
+    text = "rides:rating is deprecated as of 2026-03-31; use wide:f1: %C3%A9"
     assert said.headers["featureplane-deprecated"] == text
     other = deprecating.ask(1, features=[f"{VIEW}:trips"])
     assert not {"deprecation", "featureplane-deprecated"} & {*plain.headers, *other.headers}

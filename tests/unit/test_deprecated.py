@@ -68,7 +68,7 @@ def test_feast_is_told_by_tags_and_nothing_else_changes():
         key: value for key, value in plain.spec.items() if key != "tags"
     }
     assert said.spec["tags"]["a"] == "b"
-    assert str(read(said.spec["tags"])) == f"deprecated since {DAY}; use weather:price: é wrong since spring"
+    assert str(read(said.spec["tags"])) == f"deprecated as of {DAY}; use weather:price: é wrong since spring"
     assert read(plain.spec["tags"]) is None
 
 
@@ -100,12 +100,12 @@ def found_in(*objects):
 def test_who_uses_it_is_named():
     (said,) = found_in(a_feature_view(features=FEATURES), USES_ONE, USES_BOTH)
     assert said == (
-        f"the feature commodity_prices:volume (used by the feature service uses_both) is deprecated since {DAY}; "
+        f"the feature commodity_prices:volume (used by the feature service uses_both) is deprecated as of {DAY}; "
         "use commodity_prices:price"
     )
     (said,) = found_in(a_feature_view(deprecated={"since": DAY}), USES_ONE, USES_BOTH)
     assert said == (
-        f"the feature view commodity_prices (used by the feature service uses_both, uses_one) is deprecated since {DAY}"
+        f"the feature view commodity_prices (used by the feature service uses_both, uses_one) is deprecated as of {DAY}"
     )
 
 
@@ -144,3 +144,23 @@ def test_each_object_is_told_what_concerns_it():
         "old": "ServiceDeprecated",
     }  # fmt: skip
     assert "commodity_prices:volume" in told["feature_service", "uses_both"].message
+
+
+def test_a_plan_shows_its_fields_and_not_the_tags_that_keep_it():
+    one, other = {"since": DAY, "message": "slow"}, {"since": "2030-01-01", "replacedBy": "better"}
+    before = {
+        item.key: item for item in defined(a_feature_view(deprecated=one, tags={"a": "b"}), a_service(deprecated=one))
+    }
+    after = defined(a_feature_view(features=[a_feature(deprecated=one)]), a_service(deprecated=other))
+    changes = compare("feast", after, Registered(before, frozenset(before))).changes
+    found = {
+        field.path: (field.before, field.after)
+        for change in changes
+        for field in change.fields
+        if "projection" not in field.path
+    }
+    assert found == {
+        "deprecated.since": (DAY, "2030-01-01"), "deprecated.message": ("slow", None),
+        "deprecated.replacedBy": (None, "better"), "tags.a": ("b", None),
+        "features.price.deprecated.since": (None, DAY), "features.price.deprecated.message": (None, "slow"),
+    }  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from featureplane import deprecation
 from featureplane.registry.state import Registered, shared_names
 from featureplane.rendering.definitions import KINDS, Definition, Json, Key, lives_longer
 from featureplane.rendering.deprecations import deprecated
@@ -226,7 +227,7 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted({*before, *after}):
-            yield from _differences(f"{path}.{name}" if path else str(name), before.get(name), after.get(name))
+            yield from _differences(_below(path, str(name)), before.get(name), after.get(name))
     elif _is_named(before) and _is_named(after):
         old, new = _by_name(before), _by_name(after)
         yield from _differences(path, old, new)
@@ -234,6 +235,14 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[FieldChange]:
             yield FieldChange(f"{path} (order)", list(old), list(new))
     else:
         yield FieldChange(path, before, after)
+
+
+def _below(path: str, name: str) -> str:
+    """Where a field is that users write; a deprecation is one, though Feast has it among the tags."""
+    parents = path.split(".") if path else []
+    if parents and parents[-1] == "tags" and name in deprecation.FIELDS:
+        return ".".join([*parents[:-1], "deprecated", deprecation.FIELDS[name]])
+    return ".".join([*parents, name])
 
 
 def _is_named(items: Any) -> bool:

@@ -52,9 +52,9 @@ def said(plan: Plan) -> list[str]:
     [
         (["plain"], []),
         (["part:a"], []),
-        (["part:b"], ["part:b is deprecated since 2026-03-31"]),
-        (["part"], ["part:b is deprecated since 2026-03-31"]),
-        (["plain:count", "whole:x"], ["whole is deprecated since 2025-01-01"]),
+        (["part:b"], ["part:b is deprecated as of 2026-03-31"]),
+        (["part"], ["part:b is deprecated as of 2026-03-31"]),
+        (["plain:count", "whole:x"], ["whole is deprecated as of 2025-01-01"]),
     ],
 )
 def test_who_asks_for_it_is_told_and_nobody_else(features: list[str], told: list[str]) -> None:
@@ -64,8 +64,8 @@ def test_who_asks_for_it_is_told_and_nobody_else(features: list[str], told: list
 
 
 def test_a_service_is_told_of_itself_and_of_what_it_uses() -> None:
-    assert said(plan_service(CATALOGUE, "old", full_names=False)) == ["old is deprecated since 2026-03-31"]
-    assert said(plan_service(CATALOGUE, "using", full_names=False)) == ["part:b is deprecated since 2026-03-31"]
+    assert said(plan_service(CATALOGUE, "old", full_names=False)) == ["old is deprecated as of 2026-03-31"]
+    assert said(plan_service(CATALOGUE, "using", full_names=False)) == ["part:b is deprecated as of 2026-03-31"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_requests_for_it_are_counted_and_logged_once_an_hour(
         return [record.getMessage() for record in caplog.records]
 
     with caplog.at_level(logging.WARNING):
-        assert [text.rsplit(": ", 2)[-1] for text in ask(3)] == ["why not", "whole is deprecated since 2025-01-01"]
+        assert [text.rsplit(": ", 2)[-1] for text in ask(3)] == ["why not", "whole is deprecated as of 2025-01-01"]
         assert ask(2) == []
         now += telling.BETWEEN_SECONDS
         assert ask(1)[0].startswith("3 requests since")

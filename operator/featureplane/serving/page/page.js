@@ -155,7 +155,7 @@ function featuresCell(features, deprecated = []) {
 }
 
 const deprecation = ({ since, message, replaced_by: instead }) =>
-  `deprecated since ${since}${instead ? `; use ${instead}` : ""}${message ? `: ${message}` : ""}`;
+  `deprecated as of ${since}${instead ? `; use ${instead}` : ""}${message ? `: ${message}` : ""}`;
 
 // Its name, who answers for it, its tags, and what of it is deprecated.
 function nameCell(kind, item) {
