@@ -49,24 +49,11 @@ class _Seen:
             rows += [self.rows + index + 1 for index in found]
 
     def note_zones(self, column: str, aware: pa.Array) -> None:
+        """Of the times that can be read: which have a zone, null for the others."""
         for mask, first in ((aware, self.aware), (pc.invert(aware), self.naive)):
             found = pc.index(mask.fill_null(False), value=True).as_py()
             if found >= 0:
                 first.setdefault(column, self.rows + found + 1)
-
-    def refuse_mixed_zones(self) -> None:
-        """Raises InputError for columns of times with a zone and without. What else is wrong may come of that."""
-        remedy = "write all with their zone, like 2026-01-01T00:00:00Z, or all without, which means UTC"
-        problems = [
-            Problem(
-                self.file.place, 0, column,
-                f"has times with a zone (row {self.aware[column]} first) and without (row {row} first)", remedy,
-            )
-            for column, row in self.naive.items()
-            if column in self.aware
-        ]  # fmt: skip
-        if problems:
-            raise InputError(problems)
 
     def refuse(self) -> None:
         """Raises InputError with everything that was found."""
@@ -74,8 +61,15 @@ class _Seen:
             Problem(self.file.place, 0, column, f"{rows_named(rows)} {message}", remedy)
             for (column, message, remedy), rows in self.wrong.items()
         ]
-        if problems:
+        if problems := [*self._mixed_zones(), *problems]:
             raise InputError(problems)
+
+    def _mixed_zones(self) -> Iterator[Problem]:
+        """Columns of times with a zone and without."""
+        remedy = "write all with their zone, like 2026-01-01T00:00:00Z, or all without, which means UTC"
+        for column in sorted(self.naive.keys() & self.aware.keys()):
+            rows = f"with a zone (row {self.aware[column]} first) and without (row {self.naive[column]} first)"
+            yield Problem(self.file.place, 0, column, f"has times {rows}", remedy)
 
 
 def rows_named(rows: Sequence[int]) -> str:
@@ -125,7 +119,6 @@ def look_at(file: EntityFile, columns: EntityColumns) -> tuple[int, int, int]:
         seen.rows += batch.num_rows
     if not seen.rows:
         raise no_rows(file)
-    seen.refuse_mixed_zones()
     seen.refuse()
     if file.is_csv:
         numbers = {name: pa.int64() for name, kind in columns.keys.items() if kind in _NUMBERS}
@@ -201,12 +194,14 @@ def _read(values: pa.Array, name: str, seen: _Seen) -> pa.Array:
         message = f"is a column of {kind}, not of times"
         raise InputError([Problem(seen.file.place, 0, name, message, "write timestamps, or ISO 8601 texts")])
     texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    # Digits behind the microsecond, which pandas writes, are cut as pandas cuts them: Arrow reads no such text.
+    texts = pc.replace_substring_regex(texts, r"(:[0-9]{2}\.[0-9]{6})[0-9]+", r"\1")
     aware = pc.match_substring_regex(texts, r"[0-9]([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$")
     # A date alone ends in -02, like a zone.
     aware = pc.and_kleene(aware, pc.invert(pc.match_substring_regex(texts, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")))
-    seen.note_zones(name, aware)
     zoned, plain = _cast(pc.if_else(aware, texts, None), _AWARE), _cast(pc.if_else(aware, None, texts), _NAIVE)
     found = pc.coalesce(zoned, plain.cast(_AWARE))
+    seen.note_zones(name, pc.if_else(found.is_valid(), aware, None))
     unread = pc.and_(found.is_null(), values.is_valid())
     seen.note(name, unread, "with a time that cannot be read", "write ISO 8601, like 2026-01-01T00:00:00Z")
     return found

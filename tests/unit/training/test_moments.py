@@ -92,6 +92,37 @@ def test_times_are_read_in_every_zone_and_without_one(tmp_path):
     assert keys["driver_id"].to_pylist() == [1, 2]
 
 
+def test_digits_behind_microseconds_are_cut_in_every_format(tmp_path):
+    texts = ["2026-01-01T12:00:00.123456789Z", "2026-01-01 13:00:00.1234567+01:00"]
+    path = tmp_path / "entities.parquet"
+    cut = NOON.replace(microsecond=123456)
+    nanoseconds = pa.array([int(NOON.timestamp()) * 10**9 + 123456789], pa.timestamp("ns", "UTC"))
+    parquet.write_table(pa.table({"driver_id": [1], "at": nanoseconds}), path)
+    for file in (
+        csv_of(tmp_path, *(f"1,{text}" for text in texts)),
+        csv_of(tmp_path, "1,2026-01-01T12:00:00.123456789", "2,2026-01-01T12:00:00.1234569"),
+        open_entities(path),
+    ):
+        look_at(file, COLUMNS)
+        ((_, times, _),) = entities(file, COLUMNS, 10)
+        assert set(times.to_pylist()) == {cut}
+
+
+def test_mixed_zones_hide_no_other_row_that_is_wrong(tmp_path):
+    said = refused(csv_of(tmp_path, "1,2026-01-01T00:00:00Z", "x,2026-01-01", "3,soon", "4,", ",2026-01-01"))
+    assert "at: has times with a zone (row 1 first) and without (row 2 first)" in said
+    assert "at: row 3 with a time that cannot be read" in said
+    assert "at: row 4 without a time" in said
+    assert "driver_id: row 2 with no whole number" in said
+    assert "driver_id: row 5 without a value" in said
+
+
+def test_a_text_that_is_no_time_is_none_without_a_zone(tmp_path):
+    said = refused(csv_of(tmp_path, "1,2026-01-01T00:00:00Z", "2,soon"))
+    assert "with a zone" not in said
+    assert "at: row 2 with a time that cannot be read" in said
+
+
 def test_a_join_key_of_times_may_have_zones_where_the_moments_have_none(tmp_path):
     columns = EntityColumns({"slot": "UnixTimestamp"}, "at")
     file = csv_of(tmp_path, "2026-01-01T00:00:00Z,2026-01-01", header="slot,at")
