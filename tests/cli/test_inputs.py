@@ -49,6 +49,8 @@ def test_a_folder_is_every_yaml_and_json_file_below_it_but_for_what_is_hidden(tm
         ".git/d.yaml",
         "sub/.e/f.yaml",
         "notes.txt",
+        "sub/set.parquet.json",
+        "set.CSV.json",
     ):
         path = tmp_path / place
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,13 @@ def test_a_training_set_has_each_row_with_what_was_known_then(place):
     assert not list(place.folder.glob(".*unfinished"))
 
 
+def test_what_stands_beside_it_is_no_definition(place):
+    asked(place, "model", out="beside.arrow")
+    assert (place.folder / "beside.arrow.json").exists()
+    ran = place("validate", ".")
+    assert (ran.status, ran.err) == (0, "")
+
+
 @pytest.mark.parametrize(("out", "read"), [("set.csv", csv.read_csv), ("set.arrow", feather.read_table)])
 def test_it_is_written_by_its_extension(place, out, read):
     asked(place, "--feature", "driver_stats:trips", "--full-feature-names", out=out)

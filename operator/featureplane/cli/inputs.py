@@ -8,6 +8,7 @@ from pathlib import Path
 from featureplane.errors import InputError, Problem
 from featureplane.model.declarations import ProjectDeclarations, declare
 from featureplane.model.documents import LONGEST_TEXT, Document, read_documents
+from featureplane.training.formats import is_record
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
@@ -58,7 +59,7 @@ def _contents(paths: Sequence[str], problems: list[Problem]) -> Iterator[tuple[s
 def files_at(path: str, problems: list[Problem]) -> list[Path]:
     """The file itself (a pipe such as a shell's `<(...)` too), or every YAML and JSON file below a folder.
 
-    What begins with a dot is passed over, and so is a link to a folder.
+    What begins with a dot is passed over, and so is a link to a folder, and the note beside a training set.
     """
     place = Path(path)
     try:
@@ -86,7 +87,7 @@ def _below(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         folder, onerror=lambda error: unread.append((str(Path(error.filename)), str(error.strerror)))
     ):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        named = (Path(place, name) for name in files if not name.startswith("."))
+        named = (Path(place, name) for name in files if not name.startswith(".") and not is_record(name))
         found += [file for file in named if file.suffix in _SUFFIXES and file.is_file()]
     return sorted(found), unread
 

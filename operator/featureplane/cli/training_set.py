@@ -19,10 +19,11 @@ from featureplane.errors import FeatureplaneError
 from featureplane.materialization.readers.opening import Places
 from featureplane.training.asking import asked_for, definitions_of, wanted_of
 from featureplane.training.entity_files import entities_at
+from featureplane.training.formats import record_place
 from featureplane.training.making import Made, Order, make
 from featureplane.training.opening import MEMORY_MB
 from featureplane.training.output import appearing, check_output, refuse_lists_in_csv, table_appearing
-from featureplane.training.record import as_text, record_of, record_place
+from featureplane.training.record import as_text, record_of
 
 _LEAST_MEMORY = 128
 

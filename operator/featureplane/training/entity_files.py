@@ -18,10 +18,8 @@ import pyarrow.parquet as pq
 from featureplane.errors import FeatureplaneError, InputError, Problem
 from featureplane.materialization.readers.failures import first_line
 from featureplane.object_store import fetched, is_address
+from featureplane.training.formats import EXTENSIONS, FORMATS
 
-# By the extension; `.feather` and `.ipc` are Arrow's own for the same.
-FORMATS = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow"}
-EXTENSIONS = ".parquet, .csv or .arrow"
 _CSV_BLOCK = 4 << 20
 # Narrower first: what a CSV's column becomes, if all of its values can.
 _CSV_TYPES = (pa.bool_(), pa.int64(), pa.float64())

@@ -13,11 +13,6 @@ from featureplane.training.making import Made, Order
 FORMAT = 1
 
 
-def record_place(out: str) -> str:
-    """`OUT.json`."""
-    return f"{out}.json"
-
-
 def record_of(
     project: str, asked: Asked, order: Order, made: Made, definitions: Sequence[Definition], now: datetime
 ) -> Mapping[str, Any]:
