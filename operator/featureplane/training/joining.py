@@ -21,11 +21,11 @@ from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.failures import first_line, reading
 from featureplane.materialization.readers.times import UTC_MICROSECONDS, by_second, rounded_down
 from featureplane.model.types import FeatureType, parse_type
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.training.history import History, Span
 
 _ENTITIES, _ROWS = "entities", "history"
 _MOMENT, _PLACE, _AGE = "moment", "place", "age"
-_PER_SECOND = 10**6
 _PER_MICROSECOND = 10**3
 # Beyond any time and number that a source has.
 _LAST = 2**63 - 1
@@ -87,7 +87,7 @@ def _joining(place: str) -> Iterator[None]:
 
 def _query(history: History, span: Span, features: Sequence[str]) -> exp.Select:
     """The features as f0, f1, ... for each of the entities in their order."""
-    ttl = history.view.ttl_seconds * _PER_SECOND
+    ttl = history.view.ttl_seconds * MICROSECONDS_PER_SECOND
     age = exp.Paren(this=exp.Sub(this=_at(_ENTITIES, _MOMENT), expression=_at(_ROWS, _MOMENT)))
     is_young = exp.LTE(this=age, expression=exp.Literal.number(ttl))
     values: list[exp.Expr] = [_at(_ROWS, f"f{index}") for index in range(len(features))]

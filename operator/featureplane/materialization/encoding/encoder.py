@@ -13,8 +13,8 @@ from featureplane.materialization.encoding.values import encode, is_columnar
 from featureplane.materialization.rows import View
 from featureplane.model.types import FeatureType, parse_type
 from featureplane.online.layout import field, time_field
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 
-_MICROSECONDS = 1_000_000
 _NANOSECONDS = 1_000
 _MILLISECONDS = 1_000
 
@@ -84,7 +84,7 @@ def _argument(piece: Piece, rows: int) -> list[Piece]:
 
 def _timestamps(times: Any) -> Piece:
     """Serialized google.protobuf.Timestamp messages: seconds and nanoseconds, each left out where it is zero."""
-    seconds, micros = np.divmod(np.asarray(times, np.int64), _MICROSECONDS)
+    seconds, micros = np.divmod(np.asarray(times, np.int64), MICROSECONDS_PER_SECOND)
     whole = [_field(b"\x08", seconds), _field(b"\x10", micros * _NANOSECONDS)]
     return join(len(seconds), whole) if any(isinstance(piece, pa.Array) for piece in whole) else np.concatenate(
         [piece for piece in whole if isinstance(piece, np.ndarray)], axis=1

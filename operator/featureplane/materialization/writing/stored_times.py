@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from featureplane.online.times import MICROSECONDS_PER_SECOND
+
 _SECONDS, _NANOS = 0x08, 0x10
 _LONGEST = 10  # bytes of a varint
 _LAST = 0x7F  # a greater byte is followed by another one
-_MICROS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Times:
 
 def split(micros: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Microseconds since 1970 as a Timestamp has them: seconds, and nanoseconds from 0."""
-    seconds, rest = np.divmod(np.asarray(micros, np.int64), _MICROS)
+    seconds, rest = np.divmod(np.asarray(micros, np.int64), MICROSECONDS_PER_SECOND)
     return seconds, rest * 1000
 
 

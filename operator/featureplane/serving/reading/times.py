@@ -7,11 +7,11 @@ from functools import lru_cache
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.serving.reading.values import Undecodable
 
 EPOCH = "1970-01-01T00:00:00Z"
 _DAY = 86_400
-_MICROS = 1_000_000
 _FIRST = date(1970, 1, 1)
 
 
@@ -31,7 +31,7 @@ def written(stored: Sequence[bytes | None]) -> list[str]:
 def micros_of(stored: bytes) -> int:
     """Microseconds since 1970; what is finer is cut. Raises Undecodable."""
     time = _parsed(stored)
-    return int(time.seconds * _MICROS + time.nanos // 1000)
+    return int(time.seconds * MICROSECONDS_PER_SECOND + time.nanos // 1000)
 
 
 @lru_cache(16_384)
@@ -45,7 +45,7 @@ def _seconds(stored: bytes) -> float:
 def _written(stored: bytes) -> str:
     time = _parsed(stored)
     # Feast's server goes through microseconds.
-    seconds, micros = divmod(time.seconds * _MICROS + round(time.nanos / 1000), _MICROS)
+    seconds, micros = divmod(time.seconds * MICROSECONDS_PER_SECOND + round(time.nanos / 1000), MICROSECONDS_PER_SECOND)
     days, clock = divmod(seconds, _DAY)
     try:
         return f"{_date(days)}T{_clock(clock)}{_fraction(micros) if micros else ''}Z"

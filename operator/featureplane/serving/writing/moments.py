@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.serving.writing.misfits import Misfit
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_MICROS = 1_000_000
 # The years 1 to 9999, which a google.protobuf.Timestamp may have.
-_FIRST, _LAST = -62_135_596_800 * _MICROS, 253_402_300_800 * _MICROS - 1
+_FIRST, _LAST = -62_135_596_800 * MICROSECONDS_PER_SECOND, 253_402_300_800 * MICROSECONDS_PER_SECOND - 1
 _FORM = "write ISO 8601, like 2026-01-31T12:00:00Z, or seconds since 1970"
 
 
@@ -19,9 +19,9 @@ def micros(value: Any) -> int:
     if type(value) is str:
         found = _of_text(value)
     elif type(value) is int:
-        found = value * _MICROS
+        found = value * MICROSECONDS_PER_SECOND
     elif type(value) is float and value == value:  # noqa: PLR0124 - a NaN is not
-        found = round(max(min(value, 1e15), -1e15) * _MICROS)
+        found = round(max(min(value, 1e15), -1e15) * MICROSECONDS_PER_SECOND)
     else:
         raise Misfit(f"is no time; {_FORM}")
     if not _FIRST <= found <= _LAST:

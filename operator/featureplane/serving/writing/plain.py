@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 from featureplane.model.types import FeatureType
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.serving.writing.misfits import Misfit, shown
 from featureplane.serving.writing.moments import micros, moment, zone_of
 
@@ -29,7 +30,6 @@ Plain = Callable[[Any], Any]
 
 # A time that is missing (feast/type_map.py, NULL_TIMESTAMP_INT_VALUE).
 NO_TIME = -(2**63)
-_MICROS = 1_000_000
 _SINGLE = Struct("<f")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -119,7 +119,7 @@ _seconds_of_number = _whole(-(2**63), 2**63 - 1)
 
 def _seconds(value: Any) -> int:
     """Rounded down."""
-    return micros(value) // _MICROS if type(value) is str else int(_seconds_of_number(value))
+    return micros(value) // MICROSECONDS_PER_SECOND if type(value) is str else int(_seconds_of_number(value))
 
 
 def _seconds_towards_zero(value: Any) -> int:
@@ -127,7 +127,7 @@ def _seconds_towards_zero(value: Any) -> int:
     if type(value) is not str:
         return int(_seconds_of_number(value))
     found = micros(value)
-    return found // _MICROS if found >= 0 else -(-found // _MICROS)
+    return found // MICROSECONDS_PER_SECOND if found >= 0 else -(-found // MICROSECONDS_PER_SECOND)
 
 
 def _zoned(value: Any) -> tuple[int, str]:

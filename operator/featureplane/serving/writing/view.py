@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from featureplane.model.types import FeatureType
 from featureplane.online.layout import Keys, field, time_field
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.serving.catalogue.served import ServedView
 from featureplane.serving.catalogue.writable import Checks, WritableView
 from featureplane.serving.reading.entity_keys import KeyMaker
@@ -23,7 +24,6 @@ from featureplane.serving.writing.misfits import Misfit, WrongColumn, shown
 from featureplane.serving.writing.moments import micros
 from featureplane.serving.writing.plain import Plain, plain_for
 
-_MICROS = 1_000_000
 _PAIR = Struct(">5sqi2s")
 # What Feast's SDK calls the event time, whatever the view's source does (feast/infra/online_stores/remote.py).
 _EVENT_TIME = "event_timestamp"
@@ -193,6 +193,6 @@ def _stored(column: _Column, values: Sequence[Any], start: int) -> list[bytes]:
 @lru_cache(16_384)
 def _stamp(time: int) -> tuple[bytes, bytes]:
     """An event time as the script compares it, and as the hash keeps it: RESP strings. Rows often share one."""
-    seconds, rest = divmod(time, _MICROS)
+    seconds, rest = divmod(time, MICROSECONDS_PER_SECOND)
     stored = Timestamp(seconds=seconds, nanos=rest * 1000).SerializeToString()
     return _PAIR.pack(b"$12\r\n", seconds, rest * 1000, b"\r\n"), bulks([stored])

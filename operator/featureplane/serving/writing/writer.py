@@ -18,6 +18,7 @@ from featureplane.online.expiry import Expiry, plan_for
 from featureplane.online.layout import Keys
 from featureplane.online.replies import code_of, first_line, unwrapped
 from featureplane.online.scripts import NEWEST
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.serving.catalogue.served import Catalogue
 from featureplane.serving.catalogue.writable import Writing
 from featureplane.serving.reading.link import command
@@ -36,7 +37,6 @@ _TRIES = 3
 # Bytes of rows as Redis gets them: of one request, less than may be under way to a server, and of all.
 MOST_BYTES = 12 << 20
 _MOST_OF_ALL = 64 << 20
-_MICROS = 1_000_000
 # A server that lost our script was started anew, and may be another release than before.
 _UNPREPARED = ("NOSCRIPT ", "ERR Unknown Redis command")
 _WHY = {
@@ -156,7 +156,7 @@ class OnlineWriter:
             await self._write(group, target.writing.expiry(keys), outcome)
             for view, newest in group.items():
                 if newest and self._note is not None:
-                    self._note(view.name, max(time_ for time_, _ in newest.values()) / _MICROS)
+                    self._note(view.name, max(time_ for time_, _ in newest.values()) / MICROSECONDS_PER_SECOND)
         return outcome
 
     async def _write(self, group: _Newest, expiry: Expiry | None, outcome: Outcome) -> None:
