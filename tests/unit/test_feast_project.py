@@ -81,8 +81,9 @@ def test_everything_set():
             "tls": {"secretRef": {"name": "s"}},
             "expiredValues": "Null",
         },
-        "registryServer": {"enabled": False},
-        "offlineServer": {"enabled": False},
+        "registryServer": {"enabled": False, "resources": {"requests": {"cpu": "50m"}}},
+        "offlineServer": {"enabled": False, "resources": {"limits": {"memory": "8Gi"}}},
+        "runs": {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "16Gi"}}},
         "purgeAfter": "1d12h",
         "podTemplate": {"spec": {"tolerations": [{"operator": "Exists"}]}},
     }

@@ -50,7 +50,8 @@ def purge_job(context: Context, digest: str) -> Manifest:
 def run(context: Context, args: Sequence[str], *, longest: int, parallelism: int = 1) -> dict[str, Any]:
     """`spec` of a Job that copies rows within `longest` seconds, its views shared by so many pods."""
     shards = [plain("FEATUREPLANE_SHARDS", str(parallelism))] if parallelism > 1 else []
-    pod = _pod(context, args, resources.reader(), reads_sources=True, env=shards)
+    needed = resources.reader(context.project.spec.runs.resources)
+    pod = _pod(context, args, needed, reads_sources=True, env=shards)
     return _spec(context, pod, longest=longest, parallelism=parallelism)
 
 

@@ -9,13 +9,13 @@ def server(own: Resources, workers: int) -> Resources:
     return _with_defaults(own, usual)
 
 
-def registry_server() -> Resources:
-    return _sized({"cpu": "100m", "memory": "384Mi"}, {"cpu": "1", "memory": "1Gi"})
+def registry_server(own: Resources) -> Resources:
+    return _with_defaults(own, _sized({"cpu": "100m", "memory": "384Mi"}, {"cpu": "1", "memory": "1Gi"}))
 
 
-def reader() -> Resources:
+def reader(own: Resources) -> Resources:
     """What reads sources: Feast holds a whole batch of them in memory."""
-    return _sized({"cpu": "500m", "memory": "512Mi"}, {"cpu": "2", "memory": "4Gi"})
+    return _with_defaults(own, _sized({"cpu": "500m", "memory": "512Mi"}, {"cpu": "2", "memory": "4Gi"}))
 
 
 def small() -> Resources:

@@ -84,7 +84,7 @@ def _registry_server(context: Context) -> Server:
         ports={"grpc": REGISTRY_PORT},
         service_ports={"grpc": (REGISTRY_PORT, "grpc")},
         probe={"grpc": {"port": REGISTRY_PORT}},
-        resources=resources.registry_server(),
+        resources=resources.registry_server(context.project.spec.registry_server.resources),
         service_account=names.server(context.name),
     )
 
@@ -97,7 +97,7 @@ def _offline_server(context: Context) -> Server:
         ports={"flight": OFFLINE_PORT},
         service_ports={"flight": (OFFLINE_PORT, "flight")},
         probe={"tcpSocket": {"port": "flight"}},
-        resources=resources.reader(),
+        resources=resources.reader(context.project.spec.offline_server.resources),
         # A cloud's identity that may read the sources is given to this account.
         service_account=names.materialize(context.name),
         reads_sources=True,

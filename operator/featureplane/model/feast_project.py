@@ -419,11 +419,20 @@ class Switch(Model):
     """Whether it is on."""
 
 
-class Enabled(Model):
-    """Something that is on unless it is turned off."""
+class RemoteServer(Model):
+    """A server of Feast's own."""
 
     enabled: bool = True
     """Whether it is on."""
+    resources: Resources = Field(default_factory=Resources)
+    """CPU and memory of its pod."""
+
+
+class Runs(Model):
+    """The pods that read sources: those that copy rows, and those that compare them."""
+
+    resources: Resources = Field(default_factory=Resources)
+    """CPU and memory of each pod."""
 
 
 class Tls(Model):
@@ -534,13 +543,15 @@ class FeastProjectSpec(Model):
     (`0 2 * * *`, the last 7d)."""
     batch_engine: BatchEngine = Field(default_factory=BatchEngine)
     """What copies the rows."""
+    runs: Runs = Field(default_factory=Runs)
+    """The pods of runs, and of checks of parity."""
     parity: Parity | None = None
     """Compare what is served with what the sources say, again and again; left out: nobody does."""
     server: Server = Field(default_factory=Server)
     """The feature server."""
-    registry_server: Enabled = Field(default_factory=Enabled)
+    registry_server: RemoteServer = Field(default_factory=RemoteServer)
     """Feast's remote registry server, for notebooks without a database password."""
-    offline_server: Enabled = Field(default_factory=Enabled)
+    offline_server: RemoteServer = Field(default_factory=RemoteServer)
     """Feast's remote offline server, for training data without access to the sources."""
     purge_after: Duration = timedelta(hours=24)
     """How long the online rows of a deleted view or feature are kept, in case it comes back."""

@@ -86,6 +86,13 @@ def test_a_resource_that_the_project_names_is_the_projects_alone(own, requests, 
     assert container(server(server=own)["template"])["resources"] == {"requests": requests, "limits": limits}
 
 
+@pytest.mark.parametrize(("field", "name"), [("registryServer", "feast-registry"), ("offlineServer", "feast-offline")])
+def test_a_server_of_feasts_takes_what_the_project_says(field, name):
+    own = {"requests": {"cpu": "50m"}, "limits": {"memory": "3Gi"}}
+    pod = one(a_context(**{field: {"resources": own}}), "Deployment", name)["spec"]["template"]
+    assert container(pod)["resources"] == own
+
+
 def test_every_container_has_requests_and_limits():
     for _, pod in templates(a_context()):
         for item in [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]:

@@ -43,6 +43,21 @@ def parity_args(**parity):
     return container(spec["jobTemplate"]["spec"]["template"])["args"]
 
 
+def test_a_run_takes_what_the_project_says_and_what_is_usual_beside_it():
+    context = a_context(parity={}, runs={"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "8Gi"}}})
+    pods = [
+        initial_job(context, ["prices"])["spec"]["template"],
+        *(
+            one(context, "CronJob", name)["spec"]["jobTemplate"]["spec"]["template"]
+            for name in ("feast-materialize-hourly", "feast-parity")
+        ),
+    ]
+    for pod in pods:
+        assert container(pod)["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "8Gi"}}
+    usual = container(initial_job(a_context(), ["prices"])["spec"]["template"])["resources"]
+    assert usual["requests"] == {"cpu": "500m", "memory": "512Mi"}
+
+
 def test_nobody_compares_unless_the_project_says_so():
     assert ("CronJob", "feast-parity") not in named(a_context())
 
