@@ -33,6 +33,11 @@ class Api:
     def create(self, body: Object, namespace: str | None = None) -> Object:
         return self._ask("POST", path(body, namespace, named=False), json=body)
 
+    def try_out(self, body: Object, namespace: str) -> Object:
+        """What creating it would say; nothing is made."""
+        where = path(body, namespace, named=False)
+        return self._ask("POST", where, json=body, params={"dryRun": "All"})
+
     def apply(self, body: Object, namespace: str | None = None, manager: str = "kubectl") -> Object:
         """As `kubectl apply --server-side` does."""
         return self._ask(
