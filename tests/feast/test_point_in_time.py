@@ -11,12 +11,12 @@ import pytest
 from deltalake import write_deltalake
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from point_in_time import Row, as_known
 from pyarrow import parquet
 from world import World
 
 from factories import Object, a_feature, a_feature_view, a_postgres_source, a_project, a_service, a_source, an_entity
 from featureplane.serving.remote import remote
+from point_in_time import Row, as_known
 
 MINUTE = timedelta(minutes=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from factories import a_feature_view, a_project, declared, problems_in, project_
 from featureplane import names
 from featureplane.model.feast_project import FeastProject
 from featureplane.rendering.definitions import define
-from featureplane.rendering.repo import feature_repo, feature_store, render
+from featureplane.rendering.repo import feature_repo, feature_store, render, spark_conf
 
 
 def test_a_repo_is_data_a_constant_loader_and_a_configuration():
@@ -112,6 +112,17 @@ def test_the_spark_engine_is_a_class_of_ours_with_feasts_options():
     options = {"partitions": 8, "spark_conf": {"spark.master": "local[2]"}}
     store = feature_store(project_model(batchEngine={"type": "spark.engine", "options": options}))
     assert store["batch_engine"] == {"type": "featureplane.plugins.spark.SparkEngine", **options}
+
+
+def test_a_spark_session_is_told_what_store_and_engine_say_and_the_engine_counts():
+    stores = {"spark.master": "local[4]", "spark.jars": "/iceberg.jar"}
+    found = spark_conf(
+        project_model(
+            offlineStore={"type": "spark", "options": {"spark_conf": stores}},
+            batchEngine={"type": "spark.engine", "options": {"spark_conf": {"spark.master": "k8s://"}}},
+        )
+    )
+    assert found == {"spark.master": "k8s://", "spark.jars": "/iceberg.jar"}
 
 
 def test_the_configuration_says_who_wrote_it():

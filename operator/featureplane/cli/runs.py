@@ -1,7 +1,8 @@
 """What the commands that copy rows share: the watermarks, the runs themselves and how they are shown."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
@@ -10,6 +11,8 @@ from sqlalchemy import Connection
 from featureplane.cli.console import complain, printable, progress, say, show_table, table
 from featureplane.cli.workspace import Workspace
 from featureplane.materialization import history, outlook
+from featureplane.materialization.readers.opening import Places
+from featureplane.materialization.readers.spark import spark_of
 from featureplane.materialization.run import Progress, materializer
 from featureplane.materialization.shards import views_of_shard
 from featureplane.materialization.windows import BEGINNING, Task
@@ -71,6 +74,14 @@ def what_is_left(
 def offline_of(workspace: Workspace, stores: Stores) -> PostgresAddress:
     """The PostgreSQL with source tables."""
     return workspace.settings.offline if workspace.settings.stores == "environment" else stores.postgres
+
+
+@contextmanager
+def places_of(workspace: Workspace, stores: Stores) -> Iterator[Places]:
+    """Where the project's sources are, for a command that reads them by itself."""
+    places = Places(workspace.repo_path, offline_of(workspace, stores))
+    with spark_of(workspace.declarations.project) or nullcontext() as spark:
+        yield replace(places, spark=spark)
 
 
 def run_tasks(

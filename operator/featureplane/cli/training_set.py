@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.console import complain, counted, progress, say
-from featureplane.cli.runs import offline_of
+from featureplane.cli.runs import places_of
 from featureplane.cli.workspace import (
     DataRootPath,
     FeatureNames,
@@ -16,7 +16,6 @@ from featureplane.cli.workspace import (
     registered,
 )
 from featureplane.errors import FeatureplaneError
-from featureplane.materialization.readers.opening import Places
 from featureplane.training.asking import asked_for, definitions_of, wanted_of
 from featureplane.training.entity_files import entities_at
 from featureplane.training.formats import record_place
@@ -98,8 +97,12 @@ def training_set(
         kinds = {f"{each.name}:{name}": kind for each in wanted for name, kind in each.view.features}
         refuse_lists_in_csv(out, form, {name: kinds[reference] for name, reference in columns.items()})
         order = Order(wanted, columns, file, timestamp_column, allow_duplicates, memory_mb)
-        places = Places(workspace.repo_path, offline_of(workspace, stores))
-        with appearing(record_place(out)) as record, table_appearing(out, form) as writer, progress("joined") as told:
+        with (
+            places_of(workspace, stores) as places,
+            appearing(record_place(out)) as record,
+            table_appearing(out, form) as writer,
+            progress("joined") as told,
+        ):
             made = make(order, places, writer, told)
             definitions = definitions_of(known, asked)
             said = record_of(workspace.feast_project, asked, order, made, definitions, datetime.now(UTC))

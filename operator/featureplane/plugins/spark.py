@@ -9,26 +9,14 @@ into SQL as texts in UTC, which a session with another time zone would take for 
 as it was when the session last read it (Iceberg's `cache-enabled`), so that a second run would miss what came since.
 """
 
-import os
-import sys
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from feast.infra.compute_engines.spark.compute import SparkComputeEngine, SparkComputeEngineConfig
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
-from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from featureplane.errors import FeatureplaneError
-from featureplane.rendering.repo import SPARK_TIME_ZONE
-
-_REMEDIES: Final[Mapping[str, str]] = {
-    "JAVA_GATEWAY_EXITED": "Spark needs Java 17 or later on the PATH, or JAVA_HOME",
-    "TABLE_OR_VIEW_NOT_FOUND": "correct spec.source.spark.table",
-    "REQUIRES_SINGLE_PART_NAMESPACE": "the FeastProject's spark_conf lacks the catalog in spec.source.spark.table",
-    "UNRESOLVED_COLUMN": "correct the names of features and columns, or spec.source.fieldMapping",
-}
+from featureplane.materialization.spark_session import explained, session_of
 
 
 class SparkEngineConfig(SparkComputeEngineConfig):  # type: ignore[misc]
@@ -44,38 +32,17 @@ class SparkEngine(SparkComputeEngine):  # type: ignore[misc]
         try:
             job = super()._materialize_one(registry, task, **options)
         except PySparkException as error:  # no session
-            raise _explained(error) from error
+            raise explained(error) from error
         why = job.error()
         if isinstance(why, PySparkException):
-            job._error = _explained(why)  # noqa: SLF001 - a job of Feast's is made with its error
+            job._error = explained(why)  # noqa: SLF001 - a job of Feast's is made with its error
         return job
 
     def _get_feature_view_spark_session(self, feature_view: Any) -> SparkSession:
         own = self._get_feature_view_engine_config(feature_view).get("spark_conf")
         stores = getattr(self.repo_config.offline_store, "spark_conf", None)
-        session = _session({**(stores or {}), **(own or {})})
+        session = session_of({**(stores or {}), **(own or {})})
         source = feature_view.batch_source
         if isinstance(source, SparkSource) and source.table:
             session.sql(f"REFRESH TABLE {source.get_table_query_string()}")
         return session
-
-
-def _session(options: Mapping[str, str]) -> SparkSession:
-    session = SparkSession.getActiveSession()
-    if session is None:
-        if options.get("spark.master", "local").startswith("local"):
-            # Its workers run here, and want the packages that are here.
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        session = SparkSession.builder.config(conf=SparkConf().setAll(list(options.items()))).getOrCreate()
-    for name, value in {**SPARK_TIME_ZONE, "spark.sql.execution.arrow.pyspark.enabled": "true"}.items():
-        session.conf.set(name, value)
-    return session
-
-
-def _explained(error: PySparkException) -> FeatureplaneError:
-    """The error without the plan or the Java stack below it; of a Python worker's traceback its last line."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
-    condition = (error.getCondition() or "").partition(".")[0]
-    remedy = _REMEDIES.get(condition)
-    return FeatureplaneError(f"Spark: {said.strip().removesuffix('.')}" + (f"; {remedy}" if remedy else ""))

@@ -90,6 +90,13 @@ def _auth(auth: Auth) -> dict[str, Any]:
     return {"type": "no_auth" if auth.type == "none" else auth.type, **of_issuer, **auth.options}
 
 
+def spark_conf(project: FeastProject) -> Mapping[str, str]:
+    """What a session of Spark's is told: the offline store's options and the engine's, which count where both are."""
+    stores = (project.spec.offline_store.options, project.spec.batch_engine.options)
+    given = [options.get("spark_conf") for options in stores]
+    return {str(key): str(value) for each in given if isinstance(each, dict) for key, value in each.items()}
+
+
 def _offline_options(store: OfflineStore) -> dict[str, Any]:
     given = store.options.get("spark_conf") or {}
     if store.type != "spark" or not isinstance(given, dict):  # Feast says what is wrong with another

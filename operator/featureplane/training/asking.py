@@ -11,7 +11,6 @@ from featureplane.rendering.definitions import Definition, Key
 from featureplane.training.opening import Wanted
 
 _MOST_SHOWN = 12
-_READABLE = ("file", "postgres")
 
 
 @dataclass(frozen=True)
@@ -81,24 +80,19 @@ def _unknown(what: str, name: str, known: Iterable[str], by: str = "", of: str =
 
 
 def wanted_of(project: str, known: Registered, asked: Asked) -> list[Wanted]:
-    """The features by view. Raises FeatureplaneError for a view whose source only Feast reads."""
+    """The features by view. Raises FeatureplaneError for a view whose source is not registered any more."""
     by_view: dict[str, list[str]] = {}
     for reference in asked.references:
         name, _, feature = reference.partition(":")
         by_view.setdefault(name, []).append(feature)
-    return [Wanted(_readable(project, known, name), tuple(features)) for name, features in by_view.items()]
+    return [Wanted(_view(project, known, name), tuple(features)) for name, features in by_view.items()]
 
 
-def _readable(project: str, known: Registered, name: str) -> View:
+def _view(project: str, known: Registered, name: str) -> View:
     try:
-        view = view_of(project, known.definitions["feature_view", name], known.definitions)
+        return view_of(project, known.definitions["feature_view", name], known.definitions)
     except KeyError as error:
         raise FeatureplaneError(f"the source of {name!r} is not registered any more; run featureplane apply") from error
-    if (kind := view.source["type"]) not in _READABLE:
-        raise FeatureplaneError(
-            f"the source of {name!r} is {kind}, which only Feast reads; call get_historical_features of its SDK"
-        )
-    return view
 
 
 def definitions_of(known: Registered, asked: Asked) -> list[Definition]:

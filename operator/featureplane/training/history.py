@@ -6,18 +6,16 @@ A table is copied once, to where DuckDB may spill: what is joined then has one w
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from sqlglot import exp
 
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import Duck
 from featureplane.materialization.readers.scan import Found, open_scan
+from featureplane.materialization.readers.table import open_table
 from featureplane.materialization.readers.times import SOURCE_ROW, TimeColumn
 from featureplane.materialization.rows import View
-
-if TYPE_CHECKING:
-    from featureplane.materialization.readers.postgres import Postgres
 
 _MICROSECOND = timedelta(microseconds=1)
 # "For ever" is written so; nothing comes after it.
@@ -81,10 +79,8 @@ def of_files(duck: Duck, view: View, found: Found) -> History:
     )
 
 
-def of_table(duck: Duck, view: View, database: "Postgres", span: Span, name: str) -> History:
+def of_table(duck: Duck, view: View, database: Database, span: Span, name: str) -> History:
     """A table is copied into DuckDB's own table `name`, in the order in which its rows count."""
-    from featureplane.materialization.readers.table import open_table
-
     table = open_table(database, view)
     event_time = table.time(view.source["timestamp_field"])
     column = view.source["created_timestamp_column"]
@@ -93,7 +89,8 @@ def of_table(duck: Duck, view: View, database: "Postgres", span: Span, name: str
     named = {f"v{index}": table.value(each) for index, each in enumerate(view.columns)}
     times = {_EVENT_TIME: event_time.column, **({_CREATED: created.column} if created else {})}
     selected = [exp.alias_(value.copy(), alias, quoted=True) for alias, value in {**named, **times}.items()]
-    order = [exp.Ordered(this=each.copy(), nulls_first=True) for each in [*times.values(), *named.values()]]
+    weighed = [*times.values(), *(table.value(each) for each in table.ordered())]
+    order = [exp.Ordered(this=each.copy(), nulls_first=True) for each in weighed]
     query = table.query(*selected).where(span.of_rows(event_time, view.ttl_seconds)).order_by(*order)
     kinds = {f"v{index}": table.kinds[each] for index, each in enumerate(view.columns)}
     kinds |= {_EVENT_TIME: event_time.kind, **({_CREATED: created.kind} if created else {})}

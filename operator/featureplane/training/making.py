@@ -1,7 +1,7 @@
 """A training set, from a file of entities to a file with their features: looked at, joined and written in pieces."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,7 +72,7 @@ def make(order: Order, places: Places, writer: TableWriter, progress: Progress) 
     columns = order.entity_columns
     rows, first, last = look_at(order.file, columns)
     with TemporaryDirectory(prefix="featureplane-training-") as scratch:
-        places = Places(places.repo_path, places.offline, Path(scratch))
+        places = replace(places, scratch=Path(scratch))
         if not order.allow_duplicates:
             refuse_duplicates(order.file, places.scratch, order.memory_mb)
         span = Span(moment(first), moment(last))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import Duck, open_duckdb
-from featureplane.materialization.readers.opening import Places
+from featureplane.materialization.readers.opening import Places, open_database
 from featureplane.materialization.readers.scan import find_source
 from featureplane.materialization.rows import View
 from featureplane.training.history import History, Span, of_files, of_table
@@ -81,16 +82,14 @@ def open_histories(
         in_files = [each.view for each in wanted if each.view.source["type"] == "file"]
         found = {view.name: find_source(view, places.repo_path) for view in in_files}
         duck.confine([each.files for each in found.values()])
-        database = None
+        databases: dict[str, Database] = {}
         opened: list[tuple[Wanted, History]] = []
         for index, each in enumerate(wanted):
             if each.view.name in found:
                 opened.append((each, of_files(duck, each.view, found[each.view.name])))
                 continue
-            if database is None:
-                # Its driver brings pandas: a training set of files alone spares itself the time and the memory.
-                from featureplane.materialization.readers.postgres import open_postgres
-
-                database = stack.enter_context(open_postgres(places.offline))
-            opened.append((each, of_table(duck, each.view, database, span, f"table {index}")))
+            kind = each.view.source["type"]
+            if kind not in databases:
+                databases[kind] = stack.enter_context(open_database(each.view, places))
+            opened.append((each, of_table(duck, each.view, databases[kind], span, f"table {index}")))
         yield Histories(duck, opened)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from factories import a_feature, a_feature_view, a_service, a_spark_project, a_spark_source, defined
+from factories import a_feature, a_feature_view, a_service, defined
 from featureplane.errors import FeatureplaneError
 from featureplane.registry.state import NO_FORM, Foreign, Registered
 from featureplane.training.asking import Asked, asked_for, definitions_of, wanted_of
@@ -62,10 +62,11 @@ def test_a_service_that_names_a_removed_feature_is_refused():
         asked_for(known, "price_model", [])
 
 
-def test_a_source_that_only_feast_reads_is_left_to_its_sdk():
-    known = registered(a_spark_project(), a_feature_view(source=a_spark_source()))
-    with pytest.raises(FeatureplaneError, match="is spark, which only Feast reads; call get_historical_features"):
-        wanted_of("feast", known, asked_for(known, "", ["commodity_prices"]))
+def test_a_view_whose_source_is_gone_is_refused():
+    """Somebody removed it by another way."""
+    definitions = {key: item for key, item in KNOWN.definitions.items() if key[0] != "data_source"}
+    with pytest.raises(FeatureplaneError, match="the source of 'commodity_prices' is not registered any more; run"):
+        wanted_of("feast", replace(KNOWN, definitions=definitions), asked_for(KNOWN, "price_model", []))
 
 
 def test_definitions_are_those_that_it_is_made_from():

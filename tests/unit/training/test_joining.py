@@ -11,6 +11,7 @@ from featureplane.errors import SourceError
 from featureplane.materialization.readers.opening import Places
 from featureplane.materialization.rows import View
 from featureplane.settings import PostgresAddress
+from featureplane.training.history import Span
 from featureplane.training.joining import Moments
 from featureplane.training.opening import Wanted, open_histories
 
@@ -54,3 +55,15 @@ def test_a_feature_has_its_declared_type(tmp_path):
     rows["f"] = [0.5, 1.0]
     with pytest.raises(SourceError, match=r"f: the value 0\.5 is no whole number"):
         features_at(tmp_path, rows, "Int64", [now] * 2, KEYS[1:], name=names)
+
+
+def test_a_table_of_sparks_wants_a_project_that_reads_by_spark(tmp_path):
+    source = {"type": "spark", "table": "lake.prices", "timestamp_field": "at", "created_timestamp_column": "",
+              "field_mapping": {}}  # fmt: skip
+    wanted = [Wanted(View("feast", "prices", (), (("f", "Int64"),), source), ("f",))]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with (
+        pytest.raises(SourceError, match=r"table lake\.prices \(of prices\) is Spark's, .*offlineStore\.type to spark"),
+        open_histories(wanted, Span(now, now), Places(tmp_path, PostgresAddress({}))),
+    ):
+        pass

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from featureplane.errors import SourceError
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import open_duckdb
 from featureplane.materialization.readers.file_reader import FileReader
 from featureplane.materialization.readers.joined_reader import JoinedReader, about
 from featureplane.materialization.readers.reader import BATCH_ROWS, ReaderWithSchema
 from featureplane.materialization.readers.scan import Found, find_source, open_scan
+from featureplane.materialization.readers.spark import Spark
+from featureplane.materialization.readers.table import open_table
+from featureplane.materialization.readers.table_reader import TableReader
 from featureplane.materialization.rows import View, Window
 from featureplane.settings import PostgresAddress
 
@@ -25,12 +30,31 @@ class Places:
     """Where sources are: relative paths below `repo_path`, tables in the `offline` database.
 
     What memory does not hold of files while their latest rows are found goes below `scratch` (the system's folder for
-    temporary files unless given).
+    temporary files unless given). `spark` reads the tables of Spark's catalogs, where the project has any.
     """
 
     repo_path: Path
     offline: PostgresAddress
     scratch: Path | None = None
+    spark: Spark | None = None
+
+
+@contextmanager
+def open_database(view: View, places: Places) -> Iterator[Database]:
+    """What holds the table of a view's source. Raises SourceError where there is no way to it."""
+    if view.source["type"] == "spark":
+        if places.spark is None:
+            raise SourceError(
+                f"table {view.source['table']} (of {view.name}) is Spark's, and the project does not read by Spark; "
+                "set the FeastProject's offlineStore.type to spark"
+            )
+        yield places.spark
+        return
+    # Its driver brings pandas: a run over files alone spares itself the time and the memory.
+    from featureplane.materialization.readers.postgres import open_postgres
+
+    with open_postgres(places.offline) as database:
+        yield database
 
 
 @contextmanager
@@ -48,14 +72,9 @@ def open_reader(
     Finding the latest rows of files takes up to `memory_mb` megabytes. Raises SourceError for a source that the view
     cannot be read from, StoreUnavailable for a database that does not answer.
     """
-    if view.source["type"] == "postgres":
-        # Its driver brings pandas: a run over files alone spares itself the time and the memory.
-        from featureplane.materialization.readers.postgres import open_postgres
-        from featureplane.materialization.readers.postgres_reader import PostgresReader
-        from featureplane.materialization.readers.table import open_table
-
-        with open_postgres(places.offline) as database:
-            yield PostgresReader(database, open_table(database, view), view, window, batch_rows)
+    if view.source["type"] != "file":
+        with open_database(view, places) as database:
+            yield TableReader(database, open_table(database, view), view, window, batch_rows)
         return
     with open_duckdb(places.scratch, memory_mb=memory_mb, threads=threads) as duck:
         found = find_source(view, places.repo_path)

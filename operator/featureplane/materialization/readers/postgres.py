@@ -55,9 +55,14 @@ class Postgres:
         self._cursor: Any = None
         self._cancelled = Event()
 
-    def schema_of(self, query: exp.Expr) -> pa.Schema:
-        """The columns that a query would give."""
-        with self._connection.cursor() as cursor:
+    @property
+    def where(self) -> str:
+        return f" at {self.address}"
+
+    def columns_of(self, table: exp.Table, place: str) -> pa.Schema:
+        """The columns of a table. Raises as `asking` does."""
+        query = exp.select("*").from_(table)
+        with asking(self.address, place), self._connection.cursor() as cursor:
             return cursor.adbc_execute_schema(query.sql("postgres"))
 
     def stream(self, query: exp.Expr, place: str) -> Iterator[pa.RecordBatch]:

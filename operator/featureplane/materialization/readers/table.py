@@ -1,4 +1,4 @@
-"""A PostgreSQL table as a view reads it: its columns in queries, cast to what the view declares."""
+"""A table as a view reads it: its columns in queries, cast to what the view declares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from featureplane.materialization.readers.columns import check_columns
-from featureplane.materialization.readers.postgres import Postgres, asking
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.times import SOURCE_ROW, TimeColumn
 from featureplane.materialization.rows import View
 from featureplane.materialization.sources import TYPE_TESTS
@@ -41,6 +41,10 @@ class Table:
         column = _column(self.columns[name])
         return exp.cast(column, self.casts[name], dialect="postgres") if name in self.casts else column
 
+    def ordered(self) -> list[str]:
+        """The keys and features that a database can put in order: of two maps none is the greater."""
+        return [name for name, kind in self.kinds.items() if not _has_maps(kind)]
+
     def time(self, column: str) -> TimeColumn:
         """A column of times."""
         return TimeColumn(_column(column), self.schema.field(column).type)
@@ -50,14 +54,13 @@ class Table:
         return exp.select(*columns).from_(exp.alias_(self.table.copy(), SOURCE_ROW, table=True))
 
 
-def open_table(database: Postgres, view: View) -> Table:
+def open_table(database: Database, view: View) -> Table:
     """Look at the table of a view's source. Raises SourceError for what the view cannot be read from."""
     name = str(view.source["table"])
     place = f"table {name} (of {view.name})"
-    parts = [exp.to_identifier(part, quoted=True) for part in name.split(".")]
-    table = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
-    with asking(database.address, place):
-        schema = database.schema_of(exp.select("*").from_(table))
+    parts = [exp.to_identifier(part, quoted=True) for part in reversed(name.split("."))]
+    table = exp.Table(**dict(zip(("this", "db", "catalog"), parts, strict=False)))
+    schema = database.columns_of(table, place)
     casts = {}
     for feature, kind in (*view.keys, *view.features):
         column = view.columns[feature]
@@ -65,14 +68,14 @@ def open_table(database: Postgres, view: View) -> Table:
             casts[feature] = target
     by_column = {view.columns[feature]: _arrow(target) for feature, target in casts.items()}
     seen = pa.schema([pa.field(field.name, by_column.get(field.name, field.type)) for field in schema])
-    check_columns(view, seen, f"{place} at {database.address}")
+    check_columns(view, seen, place + database.where)
     return Table(place, table, schema, casts, view.columns)
 
 
 def cast_of(kind: FeatureType, found: pa.DataType) -> str | None:
     """The type that a column is cast to for a feature of this type, None to take it as it is.
 
-    The driver gives types that Arrow does not have (numeric, json, uuid, enums) as its extension types.
+    Types that Arrow does not have (numeric, json, uuid, enums; Spark's intervals) come as its extension types.
     """
     if kind.of is not None and pa.types.is_list(found):
         inner = cast_of(kind.of, found.value_type)
@@ -88,6 +91,10 @@ def _arrow(target: str) -> pa.DataType:
     """The Arrow type of a value that was cast."""
     inner = target.removesuffix("[]")
     return _ARROW[inner] if inner == target else pa.list_(_ARROW[inner])
+
+
+def _has_maps(kind: pa.DataType) -> bool:
+    return pa.types.is_map(kind) or any(_has_maps(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _column(name: str) -> exp.Column:

@@ -1,4 +1,4 @@
-"""Latest rows of a PostgreSQL table: the server sorts, on its own disk, and the rows stream in."""
+"""Latest rows of a table: its database sorts, on its own disk, and the rows stream in."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,19 +6,19 @@ import pyarrow as pa
 from sqlglot import exp
 
 from featureplane.materialization.readers.batching import count_nulls, of_size
-from featureplane.materialization.readers.postgres import Postgres
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.reader import BATCH_ROWS, NullCounts, Seen, schema_of_batches
 from featureplane.materialization.readers.table import Table
 from featureplane.materialization.readers.times import as_event_time, by_second
 from featureplane.materialization.rows import EVENT_TIME, View, Window
 
 
-class PostgresReader:
-    """A `Reader` of a table or view, in one transaction: counts and rows are of the same state of it."""
+class TableReader:
+    """A `Reader` of a table or view. In PostgreSQL counts and rows are of the same state of it, by one transaction."""
 
     def __init__(
         self,
-        database: Postgres,
+        database: Database,
         table: Table,
         view: View,
         window: Window,
@@ -63,6 +63,7 @@ class PostgresReader:
     def _latest(self, features: Sequence[str]) -> exp.Expr:
         """The newest row of each entity; of rows with the same times the greatest, to be the same one every time."""
         values = [self._table.value(name) for name in features]
+        ordered = [self._table.value(name) for name in features if name in self._table.ordered()]
         event_time = self._event_time.column
         keys = [self._table.value(name) for name in self._keys]
         names = [*self._keys, *features, EVENT_TIME]
@@ -70,7 +71,7 @@ class PostgresReader:
             exp.alias_(value.copy(), name, quoted=True)
             for name, value in zip(names, [*keys, *values, event_time], strict=True)
         ]
-        newest = [event_time, *([self._created.column] if self._created else []), *values]
+        newest = [event_time, *([self._created.column] if self._created else []), *ordered]
         groups = [self._group(name, kind) for name, kind in self._view.keys]
         order = [
             *(group.copy() for group in groups),

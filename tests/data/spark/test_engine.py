@@ -1,6 +1,5 @@
 """A project whose rows lie in Iceberg tables, copied by Feast's Spark engine: real pyspark, a real catalog."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +11,8 @@ import pytest
 import yaml
 from redis import Redis
 
-from data.iceberg import catalog, jar
-from data.maven import java_problem
+from data.spark.iceberg import Sql, jar, utc
 from factories import Object, a_feature, a_feature_view, a_spark_project, a_spark_source, an_entity, declared
-from featureplane.local.stores import embedded_stores
 from featureplane.materialization.history import FAILED, SUCCEEDED, Run
 from featureplane.materialization.run import Materializer, materializer
 from featureplane.materialization.windows import BEGINNING, Task
@@ -32,46 +29,6 @@ NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 COLUMNS = "commodity STRING, px DOUBLE, volume BIGINT, history ARRAY<FLOAT>, event_timestamp TIMESTAMP, made TIMESTAMP"
 FEATURES = {"price": "Float64", "volume": "Int64", "history": "Array(Float32)"}
-
-Sql = Callable[[str], list[Any]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def java() -> None:
-    if problem := java_problem("Spark"):
-        pytest.fail(problem, pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def stores(java: None) -> Iterator[Stores]:
-    with embedded_stores(None, search_path=os.environ.get("PATH", os.defpath)) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lake")
-
-
-@pytest.fixture(scope="module")
-def conf(lake: Path) -> dict[str, str]:
-    """Far from UTC, which a run's session must keep to all the same."""
-    return {**catalog("lake", lake), "spark.sql.session.timeZone": "Asia/Tokyo"}
-
-
-@pytest.fixture(scope="module")
-def sql(conf: dict[str, str]) -> Iterator[Sql]:
-    """Somebody else's session on the same catalog."""
-    from pyspark import SparkConf
-    from pyspark.sql import SparkSession
-
-    session = SparkSession.builder.config(conf=SparkConf().setAll(list(conf.items()))).getOrCreate()
-    yield lambda statement: session.sql(statement).collect()
-    session.stop()
-
-
-def utc(time: datetime) -> str:
-    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S} UTC'"
 
 
 def insert(sql: Sql, *rows: tuple[str, datetime, float], made: datetime = NOON) -> None:

@@ -1,13 +1,18 @@
 """Iceberg for Spark: its jar, which Spark loads by `spark.jars`, and the configuration of a catalog in a folder."""
 
 import hashlib
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from data.maven import CACHE, retrieve
 
 VERSION = "1.10.1"
 SHA256 = "2192a0881ed0f5773b5a83a8820d2b0b2069beec203028643a1c338551007f09"
+# Runs a statement and returns its rows.
+Sql = Callable[[str], list[Any]]
 JAR = f"iceberg-spark-runtime-4.0_2.13-{VERSION}.jar"
 
 
@@ -40,3 +45,8 @@ def catalog(name: str, folder: Path) -> dict[str, str]:
         f"spark.sql.catalog.{name}.type": "hadoop",
         f"spark.sql.catalog.{name}.warehouse": str(folder / name),
     }
+
+
+def utc(time: datetime | None) -> str:
+    """A time in SQL, whatever the session's zone is."""
+    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f} UTC'" if time else "NULL"

@@ -1,0 +1,42 @@
+"""The session of Spark's that a project asks for, and what Spark says when it fails, in a line."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from pyspark import SparkConf
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from featureplane.errors import FeatureplaneError
+from featureplane.rendering.repo import SPARK_TIME_ZONE
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "JAVA_GATEWAY_EXITED": "Spark needs Java 17 or later on the PATH, or JAVA_HOME",
+    "TABLE_OR_VIEW_NOT_FOUND": "correct spec.source.spark.table",
+    "REQUIRES_SINGLE_PART_NAMESPACE": "the FeastProject's spark_conf lacks the catalog in spec.source.spark.table",
+    "UNRESOLVED_COLUMN": "correct the names of features and columns, or spec.source.fieldMapping",
+}
+
+
+def session_of(options: Mapping[str, str]) -> SparkSession:
+    """The active session, or a new one with these options; in UTC."""
+    session = SparkSession.getActiveSession()
+    if session is None:
+        if options.get("spark.master", "local").startswith("local"):
+            # Its workers run here, and want the packages that are here.
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        session = SparkSession.builder.config(conf=SparkConf().setAll(list(options.items()))).getOrCreate()
+    for name, value in {**SPARK_TIME_ZONE, "spark.sql.execution.arrow.pyspark.enabled": "true"}.items():
+        session.conf.set(name, value)
+    return session
+
+
+def explained(error: PySparkException) -> FeatureplaneError:
+    """The error without the plan or the Java stack below it; of a Python worker's traceback its last line."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    said = lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+    condition = (error.getCondition() or "").partition(".")[0]
+    remedy = _REMEDIES.get(condition)
+    return FeatureplaneError(f"Spark: {said.strip().removesuffix('.')}" + (f"; {remedy}" if remedy else ""))
