@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from featureplane.cli.console import complain, print_json, printable, progress, say, show_table, table
-from featureplane.cli.runs import asking, offline_of
+from featureplane.cli.runs import asking, places_of
 from featureplane.cli.workspace import (
     AsJson,
     DataRootPath,
@@ -26,7 +26,6 @@ from featureplane.cli.workspace import (
     views_of,
 )
 from featureplane.errors import FeatureplaneError
-from featureplane.materialization.readers.opening import Places
 from featureplane.parity import outcomes
 from featureplane.parity.check import Options, check
 from featureplane.parity.kinds import EXCUSED, WRONG, Kind
@@ -138,8 +137,7 @@ def _compared(
     """What comes of each view, with a bar or lines on standard error."""
     if not views:  # there may be no database yet
         return
-    places = Places(workspace.repo_path, offline_of(workspace, stores))
-    with progress("comparing") as advance:
+    with places_of(workspace, stores) as places, progress("comparing") as advance:
         advance(0, len(views), "")
         compared = check(workspace.declarations.project, stores, places, known, views, options)
         for number, outcome in enumerate(compared, 1):

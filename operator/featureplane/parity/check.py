@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Engine
 
 from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable, SourceChanged
-from featureplane.materialization.columnar_views import READABLE
 from featureplane.materialization.history import copied_windows
 from featureplane.materialization.readers.opening import Places
 from featureplane.materialization.rows import View, Window, view_of
@@ -108,8 +107,6 @@ class _Checker:
             view = view_of(self.project.spec.project, item, known.definitions)
         except KeyError:
             return Outcome(item.name, now, message="its source is not registered; apply it anew", failed=True)
-        if view.source["type"] not in READABLE:
-            return Outcome(item.name, now, message=f"a source of type {view.source['type']} is not read here")
         copied = self._copied(item, now)
         if not copied.windows:
             return Outcome(item.name, now, message="no run has copied it yet")
