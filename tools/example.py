@@ -110,10 +110,10 @@ def generate(name: str, folder: Path) -> None:
 
 
 @contextmanager
-def served(part: Part, stores: Stores, folder: Path, port: int) -> Iterator[Served]:
-    """From validate to a server that is ready."""
+def served(part: Part, stores: Stores, folder: Path, port: int, examples: Path = EXAMPLES_FOLDER) -> Iterator[Served]:
+    """From validate to a server that is ready. `folder` has the data, `examples` the definitions."""
     with step(f"validate: {part.folder}"):
-        workspace = open_workspace([str(EXAMPLES_FOLDER / part.folder)], None, part.data(folder))
+        workspace = open_workspace([str(examples / part.folder)], None, part.data(folder))
         declared = workspace.declarations
         out.print(f"{counted(len(declared.views), 'view')}, {counted(len(declared.services), 'service')}: right")
     # The server loads Feast while the registry is written: it looks at the registry again every other second.

@@ -6,8 +6,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pyspark
-
 CACHE = Path.home() / ".cache" / "featureplane" / "maven"
 OLDEST_JAVA = 17
 _PATIENCE = 300
@@ -15,6 +13,8 @@ _PATIENCE = 300
 
 def retrieve(module: str, artifact: str, version: str, folder: Path, *, transitive: bool = False) -> None:
     """Put the artifact's jar into the folder, with `transitive` those of all it needs as well."""
+    import pyspark
+
     into = f"{folder}/[artifact]-[revision](-[classifier]).[ext]"
     (ivy,) = (Path(pyspark.__file__).parent / "jars").glob("ivy-*.jar")
     arguments = ["-cache", f"{folder}/cache", "-dependency", module, artifact, version, "-confs", "default",
