@@ -29,6 +29,7 @@ from featureplane.materialization.readers.scan import source_files
 from featureplane.materialization.sources import local_files, table_columns, wanted_columns
 from featureplane.model.feast_project import CassandraOnlineStore
 from featureplane.online import cassandra
+from featureplane.online.cassandra_errors import answering
 from featureplane.online.connect import connect
 from featureplane.registry import catalogue, feast_rows, schema
 from featureplane.registry.database import begin, database_exists, engine_for
@@ -133,7 +134,7 @@ def _cassandra(store: CassandraOnlineStore, account: CassandraAccount) -> Findin
     except FeatureplaneError as error:
         return Finding("online store", "fail", str(error))
     try:
-        with cassandra.answering(store):
+        with answering(store):
             version = session.execute("SELECT release_version FROM system.local").one().release_version
             latency = _median_ms(lambda: session.execute("SELECT key FROM system.local"))
     except FeatureplaneError as error:

@@ -5,7 +5,8 @@ from typing import Any
 
 from featureplane.errors import TableTaken
 from featureplane.model.feast_project import CassandraOnlineStore
-from featureplane.online.cassandra import answering, connect, refuse_foreign, table_of
+from featureplane.online.cassandra import connect, refuse_foreign, table_of
+from featureplane.online.cassandra_errors import answering
 from featureplane.settings import CassandraAccount
 
 _PAGE = 1000

@@ -14,7 +14,8 @@ from feast.infra.online_stores.cassandra_online_store.cassandra_online_store imp
 )
 
 from featureplane.model.feast_project import CassandraOnlineStore as Declared
-from featureplane.online.cassandra import answering, connect, is_missing_table, owner_comment, refuse_foreign
+from featureplane.online.cassandra import connect, owner_comment, refuse_foreign
+from featureplane.online.cassandra_errors import answering, is_missing_table
 from featureplane.plugins.written import Written
 from featureplane.settings import Settings
 

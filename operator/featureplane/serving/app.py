@@ -15,7 +15,7 @@ import httpx
 
 from featureplane.errors import FeatureplaneError
 from featureplane.model.feast_project import FeastProject
-from featureplane.online.cassandra import place_of
+from featureplane.online.cassandra_errors import place_of
 from featureplane.registry.database import database_exists
 from featureplane.registry.trust import refuse_code
 from featureplane.rendering.repo import feature_store

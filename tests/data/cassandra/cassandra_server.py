@@ -19,6 +19,7 @@ from cassandra.cluster import Cluster, NoHostAvailable
 
 from data.maven import CACHE, retrieve
 from featureplane.local.redis_server import HOST, free_ports
+from unit.access.certificates import write_certificate
 
 VERSION = "5.0.6"
 # Of the names and the SHA-256 of all jars.
@@ -47,7 +48,11 @@ _LOGBACK = """<configuration><appender name="out" class="ch.qos.logback.core.Con
 
 @dataclass(frozen=True)
 class CassandraServer:
+    """A node that speaks plainly at one port and by TLS at another, with a certificate that is its own authority."""
+
     port: int
+    tls_port: int
+    certificate: Path
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -87,13 +92,15 @@ def jars() -> Path:
 @contextmanager
 def cassandra_server(folder: Path) -> Iterator[CassandraServer]:
     """A node with the keyspace, and a user who may do with it what the documentation says."""
-    port, internal, _ = islice(free_ports(), 3)
-    (folder / "cassandra.yaml").write_text(yaml.safe_dump(_settings(folder, port, internal)))
+    port, internal, tls_port = islice(free_ports(), 3)
+    certificate, key = write_certificate(folder)
+    (folder / "store.pem").write_text(key.read_text() + certificate.read_text())
+    (folder / "cassandra.yaml").write_text(yaml.safe_dump(_settings(folder, port, internal, tls_port)))
     (folder / "logback.xml").write_text(_LOGBACK)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(_command(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        server = CassandraServer(port)
+        server = CassandraServer(port, tls_port, certificate)
         _set_up(server, process, folder / "log")
         yield server
     finally:
@@ -105,10 +112,13 @@ def cassandra_server(folder: Path) -> Iterator[CassandraServer]:
             process.wait()
 
 
-def _settings(folder: Path, port: int, internal: int) -> dict[str, Any]:
+def _settings(folder: Path, port: int, internal: int, tls_port: int) -> dict[str, Any]:
     seeds: dict[str, Any] = {"class_name": "org.apache.cassandra.locator.SimpleSeedProvider"}
     seeds["parameters"] = [{"seeds": f"{HOST}:{internal}"}]
+    encryption: dict[str, Any] = {"enabled": True, "optional": False, "keystore": str(folder / "store.pem")}
+    encryption["ssl_context_factory"] = {"class_name": "org.apache.cassandra.security.PEMBasedSslContextFactory"}
     return {
+        "native_transport_port_ssl": tls_port, "client_encryption_options": encryption,
         "cluster_name": "test", "num_tokens": 1, "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
         "authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer",
         "role_manager": "CassandraRoleManager", "endpoint_snitch": "SimpleSnitch", "seed_provider": [seeds],
