@@ -56,12 +56,19 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
             return self._session
 
     def online_write_batch(self, config: Any, table: Any, data: Any, progress: Any) -> None:
+        from cassandra import InvalidRequest
+
         with answering(_declared(config)):
-            if table.name not in self._made:
-                self._create_table(config, config.project, table)
-                self._refuse_foreign(config, table)
-                self._made.add(table.name)
-            super().online_write_batch(config, table, data, progress)
+            self._make_once(config, table)
+            try:
+                super().online_write_batch(config, table, data, progress)
+            except InvalidRequest as error:
+                if not is_missing_table(error):
+                    raise
+                # A purge has removed it, and the view has come back since.
+                self._forget(table)
+                self._make_once(config, table)
+                super().online_write_batch(config, table, data, progress)
         self.written.add(data)
 
     def online_read(
@@ -76,7 +83,19 @@ class EnvironmentCassandraOnlineStore(CassandraOnlineStore):  # type: ignore[mis
             except InvalidRequest as error:
                 if not is_missing_table(error):
                     raise
+                self._forget(table)
                 return [(None, None)] * len(entity_keys)
+
+    def _make_once(self, config: Any, table: Any) -> None:
+        if table.name not in self._made:
+            self._create_table(config, config.project, table)
+            self._refuse_foreign(config, table)
+            self._made.add(table.name)
+
+    def _forget(self, table: Any) -> None:
+        """Who makes the next table by that name is not known."""
+        self._made.discard(table.name)
+        self._ours.discard(table.name)
 
     def _create_table(self, config: Any, project: str, table: Any) -> None:
         """Feast's statement, and with it whose table that is."""

@@ -137,3 +137,18 @@ def test_a_deleted_view_loses_its_table(copied: Run, fraud: Fraud) -> None:
     (purged,) = fraud.purge()
     assert "*" in purged.purged
     assert fraud.tables() == []
+
+
+def test_a_view_that_comes_back_is_written_by_the_process_that_wrote_it_before(copied: Run, fraud: Fraud) -> None:
+    there, gone = objects(fraud.online), [a_project(onlineStore=fraud.online, purgeAfter="1s")]
+    task = Task(VIEW, BEGINNING, NOON + dt.timedelta(hours=1), "hourly")
+    with materializer(fraud.project(*there), fraud.stores, fraud.root) as engine:
+        fraud.register(*there)
+        runs = engine.run([task])
+        fraud.register(*gone)
+        fraud.purge()
+        assert fraud.tables() == []
+        fraud.register(*there)
+        runs += engine.run([task])
+    assert [(run.result, run.message, run.rows_written) for run in runs] == [(SUCCEEDED, "", len(AMOUNTS))] * 2
+    assert fraud.tables() == [f"feast_{VIEW}"]
