@@ -178,25 +178,39 @@ class _Removal:
             self._note_done(connection, items)
 
     def run_in_cassandra(self, items: Sequence[Due], opened: Callable[[], CassandraRows]) -> None:
-        """Remove tables of views and rows of features, each while the purge is locked: a view that comes back waits."""
+        """Remove tables of views, and rows of features in batches, each of them while its purge is locked."""
         if not items:
             return
         rows = opened()
         try:
             for item in items:
-                with begin(self._engine, self._stores.postgres) as connection:
-                    locked = select(purges.c.id).where(purges.c.id == item.id, _pending()).with_for_update()
-                    if connection.execute(locked).scalar() is None:
-                        continue
-                    if item.feature:
-                        removed = rows.remove(item.view, item.feature)
-                        self._rows[item.view] = self._rows.get(item.view, 0) + removed
-                        self._fields[item.view] = self._fields.get(item.view, 0) + removed
-                    else:
-                        rows.drop(item.view)
-                    self._note_done(connection, [item])
+                if item.feature:
+                    self._remove_feature(rows, item)
+                else:
+                    with begin(self._engine, self._stores.postgres) as connection:
+                        if self._lock(connection, [item]):
+                            rows.drop(item.view)
+                            self._note_done(connection, [item])
         finally:
             rows.close()
+
+    def _remove_feature(self, rows: CassandraRows, item: Due) -> None:
+        for entities in rows.entities(item.view):
+            began = time.monotonic()
+            with begin(self._engine, self._stores.postgres) as connection:
+                if not self._lock(connection, [item]):
+                    return
+                rows.remove(item.view, item.feature, entities)
+            self._rows[item.view] = self._rows.get(item.view, 0) + len(entities)
+            self._fields[item.view] = self._fields.get(item.view, 0) + len(entities)
+            self._pause(min(time.monotonic() - began, _LONGEST_PAUSE))
+        with begin(self._engine, self._stores.postgres) as connection:
+            self._note_done(connection, [item])
+
+    def _lock(self, connection: Connection, items: Sequence[Due]) -> set[int]:
+        """Those that are pending still. Who registers one of them again waits for the end of the transaction."""
+        locked = select(purges.c.id).where(purges.c.id.in_([item.id for item in items]), _pending())
+        return set(connection.execute(locked.order_by(purges.c.id).with_for_update()).scalars())
 
     def _note_done(self, connection: Connection, items: Sequence[Due]) -> None:
         done = update(purges).where(purges.c.id.in_([item.id for item in items]), _pending())
@@ -205,8 +219,7 @@ class _Removal:
     def _remove(self, client: Any, found: Sequence[bytes], items: Sequence[Due], live: Collection[bytes]) -> bool:
         """Remove from these hashes what is pending still; False where nothing is."""
         with begin(self._engine, self._stores.postgres) as connection:
-            locked = select(purges.c.id).where(purges.c.id.in_([item.id for item in items]), _pending())
-            pending = set(connection.execute(locked.order_by(purges.c.id).with_for_update()).scalars())
+            pending = self._lock(connection, items)
             fields: dict[str, set[bytes]] = {}
             for item in items:
                 if item.id in pending:

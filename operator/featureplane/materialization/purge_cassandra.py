@@ -1,6 +1,7 @@
 """Removing what is due from Cassandra: a deleted view's table, and a removed feature's rows in it."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from featureplane.errors import TableTaken
@@ -32,26 +33,31 @@ class CassandraRows:
                 return
             self._session.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
 
-    def remove(self, view: str, feature: str) -> int:
-        """Remove a feature of every entity, and return of how many."""
-        from cassandra.concurrent import execute_concurrent_with_args
+    def entities(self, view: str) -> Iterator[list[str]]:
+        """The keys of all entities that a view has rows of, a page at a time."""
         from cassandra.query import SimpleStatement
 
-        table, removed = self._table(view), 0
         with answering(self._store):
             if not self._has_own(view):
-                return 0
-            delete = self._session.prepare(f"DELETE FROM {table} WHERE entity_key = ? AND feature_name = ?")  # noqa: S608 - quoted
-            select = SimpleStatement(f"SELECT DISTINCT entity_key FROM {table}", fetch_size=_PAGE)  # noqa: S608 - quoted
+                return
+            select = SimpleStatement(f"SELECT DISTINCT entity_key FROM {self._table(view)}", fetch_size=_PAGE)  # noqa: S608 - quoted
             pages = self._session.execute(select)
-            while True:
-                keys = [(row.entity_key, feature) for row in pages.current_rows]
-                execute_concurrent_with_args(self._session, delete, keys, concurrency=_CONCURRENCY)
-                removed += len(keys)
-                if not pages.has_more_pages:
-                    break
+        while True:
+            yield [row.entity_key for row in pages.current_rows]
+            if not pages.has_more_pages:
+                return
+            with answering(self._store):
                 pages.fetch_next_page()
-        return removed
+
+    def remove(self, view: str, feature: str, entities: Sequence[str]) -> None:
+        """Remove a feature of these entities."""
+        from cassandra.concurrent import execute_concurrent_with_args
+
+        statement = f"DELETE FROM {self._table(view)} WHERE entity_key = ? AND feature_name = ?"  # noqa: S608 - quoted
+        with answering(self._store):
+            delete = self._session.prepare(statement)
+            keys = [(entity, feature) for entity in entities]
+            execute_concurrent_with_args(self._session, delete, keys, concurrency=_CONCURRENCY)
 
     def _has_own(self, view: str) -> bool:
         """Whether the view has a table that is not another's by the same name, which refused its rows."""

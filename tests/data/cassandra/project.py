@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,13 +91,12 @@ class Fraud:
             for table in self.tables():
                 session.execute(f'DROP TABLE {KEYSPACE}."{table}"', timeout=60)
 
-    def purge(self) -> list[Purged]:
+    def purge(self, pause: Callable[[float], None] = time.sleep) -> list[Purged]:
         with psycopg.connect(**self.stores.postgres.keywords) as connection:
             connection.execute("UPDATE featureplane.purges SET due_at = now() - interval '1 second'")
         store = self.project(*objects(self.online)).spec.online_store.cassandra
-        return purge(
-            self.stores, "feast", cassandra=lambda: CassandraRows(store, Settings.from_env().cassandra, "feast")
-        )
+        account = Settings.from_env().cassandra
+        return purge(self.stores, "feast", pause, cassandra=lambda: CassandraRows(store, account, "feast"))
 
 
 def asked(url: str, *entities: str, features: tuple[str, ...] = (f"{VIEW}:amount",)) -> list[Any]:

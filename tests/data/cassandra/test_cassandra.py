@@ -116,11 +116,25 @@ def test_a_table_that_is_another_projects_is_left_alone(copied: Run, fraud: Frau
     assert f"holds the view '{VIEW}' of the project 'feast'; give each project a keyspace of its own" in run.message
     rows = CassandraRows(other.project.spec.online_store.cassandra, Settings.from_env().cassandra, "feast_transaction")
     rows.drop("features")
-    assert rows.remove("features", "amount") == 0
+    assert list(rows.entities("features")) == []
     rows.close()
     assert fraud.tables() == [f"feast_{VIEW}"]
     with fraud.server.session() as session:
         assert len(session.execute(f'SELECT * FROM {KEYSPACE}."feast_{VIEW}"').all()) >= len(AMOUNTS)
+
+
+def test_a_feature_that_comes_back_in_the_middle_keeps_what_is_left(
+    copied: Run, fraud: Fraud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever registers it is let in between two batches."""
+    monkeypatch.setattr("featureplane.materialization.purge_cassandra._PAGE", 1)
+    fraud.register(*objects(fraud.online, "amount"))
+    (purged,) = fraud.purge(pause=lambda _: fraud.register(*objects(fraud.online)))
+    assert (purged.kept, purged.rows) == (("score",), 1)
+    with fraud.server.session() as session:
+        rows = session.execute(f'SELECT feature_name FROM {KEYSPACE}."feast_{VIEW}"').all()
+    left = [row.feature_name for row in rows]
+    assert left.count("score") == left.count("amount") - 1
 
 
 def test_a_removed_feature_loses_its_rows(copied: Run, fraud: Fraud) -> None:
