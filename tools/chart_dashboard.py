@@ -113,7 +113,10 @@ _ROWS: dict[str, list[Graph]] = {
             "Stores reached",
             "bool_yes_no",
             [
-                (f"min by (namespace) (featureplane_server_redis_up{{{_SERVER}}})", "Redis {{namespace}}"),
+                (
+                    f"min by (namespace) (featureplane_server_online_store_up{{{_SERVER}}})",
+                    "online store {{namespace}}",
+                ),
                 (f"min by (namespace) (featureplane_server_registry_up{{{_SERVER}}})", "registry {{namespace}}"),
             ],
         ),

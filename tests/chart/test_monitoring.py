@@ -143,7 +143,9 @@ PUSHED, PUSH_FAILED, REFUSED = (
     server("feast_feature_server_request_total", endpoint=endpoint, status=status)
     for endpoint, status in (("/push", "success"), ("/push", "error"), ("/get-online-features", "error"))
 )
-REDIS, REGISTRY, WORKERS = (server(f"featureplane_server_{name}") for name in ("redis_up", "registry_up", "workers"))
+REDIS, STORE, REGISTRY, WORKERS = (
+    server(f"featureplane_server_{name}") for name in ("redis_up", "online_store_up", "registry_up", "workers")
+)
 USED, LIMIT = (server(f"featureplane_server_online_store_{name}_bytes") for name in ("used", "limit"))
 
 # What a release tells that is well, every minute for two hours.
@@ -154,7 +156,7 @@ WELL = {
     MISSING: "0+10x120", PRESENT: "0+590x120", NOT_FOUND: "0+10x120",
     PUSHED: "0+60x120", REFUSED: "0+1x120",
     USED: "100x120", LIMIT: "200x120",
-    REDIS: "1x120", REGISTRY: "1x120", WORKERS: "1x120",
+    REDIS: "1x120", STORE: "1x120", REGISTRY: "1x120", WORKERS: "1x120",
 }  # fmt: skip
 FAULTS = {
     "FeatureViewStale": {AGE: "93000+60x120"},
@@ -170,7 +172,9 @@ FAULTS = {
     "FeatureServerSlow": {FAST: "0+500x120"},
     "FeaturesNotFound": {MISSING: "0+150x120", PRESENT: "0+450x120", NOT_FOUND: "0+150x120"},
     "FeatureWritesFail": {PUSH_FAILED: "0+1x120"},
-    "RedisDown": {REDIS: "1x115 0x5"},
+    "RedisDown": {REDIS: "1x115 0x5", STORE: "1x115 0x5"},
+    # Where it is not Redis.
+    "OnlineStoreDown": {STORE: "1x115 0x5"},
     "OnlineStoreFull": {USED: "170x120"},
     "RegistryDown": {REGISTRY: "1x110 0x10"},
     "FeatureServerAbsent": {WORKERS: "1x100"},

@@ -32,7 +32,15 @@ def test_it_says_whether_cassandra_is_there(world: World) -> None:
 
             until(lambda: problems() == {"online store": why}, what=lambda: str(problems()))
             assert client.get("/status").json()["online_store"] == {"type": "Cassandra", "problem": why}
-            # That of Redis is another matter, and so is its alert.
-            assert "featureplane_server_redis_up 1" in client.get("/metrics").text
+
+            def told(*, up: int) -> bool:
+                # That of Redis is another matter, and so is its alert.
+                found = client.get("/metrics").text
+                return (
+                    f"featureplane_server_online_store_up {up}" in found and "featureplane_server_redis_up 1" in found
+                )
+
+            until(lambda: told(up=0))
             with socket.create_server((HOST, port)):
                 until(lambda: problems() == {}, what=lambda: str(problems()))
+                until(lambda: told(up=1))

@@ -87,7 +87,7 @@ def test_both_workers_counts_are_added_up(served):
 
 def test_the_state_of_the_server_is_told(served):
     found = told(served, lambda now: now.get("featureplane_server_workers{}") == 2)
-    assert found["featureplane_server_redis_up{}"] == 1
+    assert found["featureplane_server_redis_up{}"] == found["featureplane_server_online_store_up{}"] == 1
     assert found["featureplane_server_registry_up{}"] == 1
     assert found["featureplane_server_feature_views{}"] == 1
     assert time.time() - found["featureplane_server_registry_checked_timestamp_seconds{}"] < 30

@@ -24,9 +24,13 @@ _LEAST_ERROR = 400
 
 @dataclass(frozen=True)
 class State:
-    """How a worker is. `registry_checked` is in seconds since 1970; `registry_changes` counts since its start."""
+    """How a worker is. `registry_checked` is in seconds since 1970; `registry_changes` counts since its start.
+
+    Redis counts as up where the online store is another.
+    """
 
     is_redis_up: bool
+    is_store_up: bool
     is_registry_up: bool
     registry_checked: float
     registry_changes: int
@@ -149,6 +153,7 @@ class Meter:
             tallies.clear()
         state = self._state()
         metrics.REDIS_UP.set(state.is_redis_up)
+        metrics.STORE_UP.set(state.is_store_up)
         metrics.REGISTRY_UP.set(state.is_registry_up)
         metrics.REGISTRY_CHECKED.set(state.registry_checked)
         metrics.REGISTRY_CHANGES.inc(state.registry_changes - self._changes)

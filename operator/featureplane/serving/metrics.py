@@ -89,6 +89,12 @@ REDIS_UP = Gauge(
     multiprocess_mode="livemin",
     registry=OURS,
 )
+STORE_UP = Gauge(
+    "featureplane_server_online_store_up",
+    "Whether every worker reaches the online store, whichever that is.",
+    multiprocess_mode="livemin",
+    registry=OURS,
+)
 REGISTRY_UP = Gauge(
     "featureplane_server_registry_up",
     "Whether the registry answered every worker.",

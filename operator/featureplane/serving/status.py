@@ -116,10 +116,11 @@ class Status:
         return metrics.exposition(self._about.metrics_folder, self._about.project, ages)
 
 
-def state_of(followed: Followed, following: Following, redis: Store | None, in_progress: int) -> State:
-    """How a worker is at the moment; `redis` is None where its rows are elsewhere."""
+def state_of(followed: Followed, following: Following, store: Store, in_progress: int, *, by_feast: bool) -> State:
+    """How a worker is at the moment; `by_feast` where its rows are not in Redis."""
     return State(
-        is_redis_up=redis is None or not redis.is_away,
+        is_redis_up=by_feast or not store.is_away,
+        is_store_up=not store.is_away,
         is_registry_up=not following.problem,
         registry_checked=following.checked_at,
         registry_changes=following.changes,

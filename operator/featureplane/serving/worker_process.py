@@ -94,7 +94,7 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
     traced = traces.store(store, settings.redis) if traces else store
     keeps_expired = request["keeps_expired"]
     reader = OnlineReader(lambda: followed.catalogue, traced, keeps_expired=keeps_expired, by_feast=by_feast)
-    meter = Meter(lambda: state_of(followed, following, None if by_feast else store, in_progress()))
+    meter = Meter(lambda: state_of(followed, following, store, in_progress(), by_feast=by_feast))
 
     def in_progress() -> int:
         return app.in_progress + (lane.in_progress if lane else 0)

@@ -20,8 +20,14 @@ CATALOGUE = Catalogue(
     entities={"product": "sku"},
 )
 UP = State(
-    is_redis_up=True, is_registry_up=True, registry_checked=5.0, registry_changes=0, in_progress=0, views=2
-)  # fmt: skip
+    is_redis_up=True,
+    is_store_up=True,
+    is_registry_up=True,
+    registry_checked=5.0,
+    registry_changes=0,
+    in_progress=0,
+    views=2,
+)
 
 
 @pytest.fixture
@@ -108,7 +114,13 @@ def test_the_state_is_told_and_changes_of_the_registry_counted_once(grown):
     states = [
         UP,
         State(
-            is_redis_up=False, is_registry_up=False, registry_checked=5.0, registry_changes=3, in_progress=2, views=1
+            is_redis_up=False,
+            is_store_up=False,
+            is_registry_up=False,
+            registry_checked=5.0,
+            registry_changes=3,
+            in_progress=2,
+            views=1,
         ),
     ]
     meter = Meter(lambda: states[-1])
@@ -119,13 +131,14 @@ def test_the_state_is_told_and_changes_of_the_registry_counted_once(grown):
         name: metrics.OURS.get_sample_value(f"featureplane_server_{name}")
         for name in (
             "redis_up",
+            "online_store_up",
             "registry_up",
             "registry_checked_timestamp_seconds",
             "requests_in_progress",
             "feature_views",
         )
     }
-    assert list(now.values()) == [0, 0, 5, 2, 1]
+    assert list(now.values()) == [0, 0, 0, 5, 2, 1]
 
 
 def test_it_flushes_by_itself(grown, monkeypatch):
