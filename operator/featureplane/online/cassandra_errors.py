@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from featureplane.errors import FeatureplaneError, OnlineStoreUnavailable
 from featureplane.model.feast_project import CassandraOnlineStore
 
+_NO_SERVER = (
+    "no server of the datacenter {!r} can be connected to; correct spec.onlineStore.cassandra.datacenter if "
+    "`nodetool status` prints another name, or the addresses that the servers announce"
+)
+
 
 def place_of(store: CassandraOnlineStore) -> str:
     """Where the store is, for a message."""
@@ -22,12 +27,13 @@ def answering(store: CassandraOnlineStore) -> Iterator[None]:
     try:
         yield
     except NoHostAvailable as error:
-        reasons = list(error.errors.values()) if isinstance(error.errors, dict) else list(error.errors or [])
+        # Without reasons the driver has addresses: one server answered, and no connection for requests was made.
+        reasons = list(error.errors.values()) if isinstance(error.errors, dict) else []
         if any(_needs_login(each) for each in reasons):
             raise _refused(store) from None
         for each in reasons:
             _refuse_tls(store, str(each))
-        why = _line(reasons[0]) if reasons else f"no server of the datacenter {store.datacenter!r} was found"
+        why = _line(reasons[0]) if reasons else _NO_SERVER.format(store.datacenter)
         raise OnlineStoreUnavailable(f"{place_of(store)} does not answer: {why}{_hint(store, reasons)}") from None
     except (AuthenticationFailed, Unauthorized) as error:
         if isinstance(error, Unauthorized):

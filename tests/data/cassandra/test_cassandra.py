@@ -84,6 +84,23 @@ def test_credentials_that_are_refused_are_said_by_their_secret(
     assert run.result == FAILED
 
 
+def test_a_user_that_is_not_given_is_said_by_the_secret(fraud: Fraud, place: Place) -> None:
+    place.variables |= {"FEATUREPLANE_CASSANDRA_USERNAME": "", "FEATUREPLANE_CASSANDRA_PASSWORD": ""}
+    found = found_by_doctor(place, fraud.online)
+    assert found["state"] == "fail"
+    assert (
+        f"{HOST}:{fraud.server.port} refuses the credentials; correct username and password in the Secret"
+        in found["detail"]
+    )
+
+
+def test_a_datacenter_that_is_not_there_is_said(fraud: Fraud, place: Place) -> None:
+    found = found_by_doctor(place, cassandra(fraud.server.port, datacenter="elsewhere"))
+    assert found["state"] == "fail"
+    assert "no server of the datacenter 'elsewhere' can be connected to" in found["detail"]
+    assert "correct spec.onlineStore.cassandra.datacenter" in found["detail"]
+
+
 def test_a_host_that_does_not_answer_is_said(copied: Run, fraud: Fraud, place: Place) -> None:
     online = cassandra(9)
     run = fraud.copy(online)
