@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    "validate", "render", "plan", "apply", "materialize", "serve", "up", "doctor", "get-online-features", "import"
+    "validate", "render", "plan", "apply", "materialize", "serve", "up", "doctor", "get-online-features", "import",
+    "row-history",
 ]  # fmt: skip
 VIEWS = """\
 apiVersion: featureplane.dev/v1alpha1

@@ -26,6 +26,7 @@ _COMMANDS = {
     "parity": "parity.parity",
     "purge": "purge.purge",
     "history": "history.history",
+    "row-history": "row_history.row_history",
     "serve": "serve.serve",
     "up": "up.up",
     "doctor": "doctor.doctor",

@@ -130,17 +130,8 @@ def _asked_here(
     """Of the folder's server, or of one for the moment; what is wrong with the question is said before."""
     with open_stores(workspace.settings) as stores:
         known = registered(stores, workspace.feast_project)
-        types = {
-            item.spec["join_key"]: item.spec["type"] for item in known.definitions.values() if item.kind == "entity"
-        }
-        entities = _entities(entity, types)
-        for key in entities:
-            if key not in types:
-                raise FeatureplaneError(
-                    f"{key!r} is no join key of a registered entity; they are {', '.join(sorted(types)) or 'none'}"
-                )
         references = _service_features(service, known) if service else _view_features(features, known)
-        _check_join_keys(entities, references, known)
+        entities = entities_of(entity, references, known)
         question = _Question(entities, references, service)
         with asking_here(workspace, stores) as asked:
             return question, asked(question.request)
@@ -167,19 +158,37 @@ def _service_features(service: str, known: Registered) -> list[str]:
     return [f"{view['name']}:{name}" for view in definition.spec["views"] for name in view["features"]]
 
 
+def check_view(view: str, known: Registered) -> None:
+    """Raises FeatureplaneError where it is not registered."""
+    if view not in known.features:
+        registered_views = ", ".join(known.features) or "none"
+        raise FeatureplaneError(f"the feature view {view!r} is not registered; registered are {registered_views}")
+
+
 def _view_features(features: Sequence[str], known: Registered) -> list[str]:
     """References as `view:feature`, a view's name alone standing for all of its features."""
     references: list[str] = []
     for reference in features:
         view, _, name = reference.partition(":")
-        if view not in known.features:
-            registered_views = ", ".join(known.features) or "none"
-            raise FeatureplaneError(f"the feature view {view!r} is not registered; registered are {registered_views}")
+        check_view(view, known)
         if name and name not in known.features[view]:
             its = ", ".join(known.features[view])
             raise FeatureplaneError(f"the feature view {view!r} has no feature {name!r}; it has {its}")
         references += [reference] if name else [f"{view}:{each}" for each in known.features[view]]
     return list(dict.fromkeys(references))
+
+
+def entities_of(texts: Sequence[str], references: Sequence[str], known: Registered) -> dict[str, list[str | int]]:
+    """What `--entity` names, by join key, for features as `view:feature`. Raises FeatureplaneError."""
+    types = {item.spec["join_key"]: item.spec["type"] for item in known.definitions.values() if item.kind == "entity"}
+    entities = _entities(texts, types)
+    for key in entities:
+        if key not in types:
+            raise FeatureplaneError(
+                f"{key!r} is no join key of a registered entity; they are {', '.join(sorted(types)) or 'none'}"
+            )
+    _check_join_keys(entities, references, known)
+    return entities
 
 
 def _entities(texts: Sequence[str], types: Mapping[str, str]) -> dict[str, list[str | int]]:

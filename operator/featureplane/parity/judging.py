@@ -19,11 +19,14 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class SourceRow:
-    """The newest row of an entity in its source; `values` are as a run would write them."""
+    """A row of an entity in its source; `values` are as a run would write them, if it `is_copied`: no check or type
+    refuses it.
+    """
 
     time: int
     values: Sequence[bytes]
     created: int | None = None
+    is_copied: bool = True
 
 
 @dataclass(frozen=True)

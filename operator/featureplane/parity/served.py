@@ -87,12 +87,8 @@ async def _read(reader: OnlineReader, view: View, entities: Sequence[tuple[Any, 
     """Where one of the rows cannot be read, that is what is said of it, and of no other."""
     columns = {name: [values[place] for values in entities] for place, (name, _) in enumerate(view.keys)}
     request = Request(columns, features=tuple(f"{view.name}:{name}" for name, _ in view.features))
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(Away), wait=wait_exponential(multiplier=0.1, max=2),
-        stop=stop_after_delay(_PATIENCE), reraise=True,
-    )  # fmt: skip
     try:
-        answer: Answer = await retrying(reader.read, request)
+        answer: Answer = await patiently()(reader.read, request)
         (found,) = answer.columns
         return [_row(found, place) for place in range(len(entities))]
     except Undecodable:
@@ -100,6 +96,14 @@ async def _read(reader: OnlineReader, view: View, entities: Sequence[tuple[Any, 
             return [OnlineRow(is_unreadable=True)]
         half = len(entities) // 2
         return [*await _read(reader, view, entities[:half]), *await _read(reader, view, entities[half:])]
+
+
+def patiently() -> AsyncRetrying:
+    """Calls what asks Redis until it answers, for a while."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(Away), wait=wait_exponential(multiplier=0.1, max=2),
+        stop=stop_after_delay(_PATIENCE), reraise=True,
+    )  # fmt: skip
 
 
 def _row(columns: Columns, place: int) -> OnlineRow:

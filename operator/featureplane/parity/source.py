@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featureplane.materialization.checks import Checks, Rejected
-from featureplane.materialization.encoding.conforming import conform_in, conformed, whole
+from featureplane.materialization.encoding.conforming import Conforming, conform_in, conformed, whole
 from featureplane.materialization.encoding.encoder import ViewEncoder, serialized
 from featureplane.materialization.encoding.ragged import join
 from featureplane.materialization.readers.opening import Places, open_reader
@@ -64,16 +64,26 @@ def _look(batch: pa.RecordBatch, view: View, encoder: ViewEncoder, sample: Sampl
 
 def _encoded(keys: Sequence[bytes], batch: pa.RecordBatch, view: View, created: str) -> Sampled:
     columns = conformed(batch, view)
-    passing = Checks(view.checks).passing(columns, Rejected())
-    kept = range(len(keys)) if passing is None else [place for place in range(len(keys)) if passing[place]]
-    features = [_serialized(columns[name].column, kind) for name, kind in view.features]
+    rows = encoded(columns, batch, view, created)
     names = [columns[name].column.to_pylist() for name, _ in view.keys]
-    times = batch.column(EVENT_TIME).cast(pa.int64()).to_pylist()
-    came = as_event_time(batch.column(created)).cast(pa.int64()).to_pylist() if created else [None] * len(keys)
     return Sampled(
-        {keys[row]: SourceRow(times[row], [each[row] for each in features], came[row]) for row in kept},
+        {key: row for key, row in zip(keys, rows, strict=True) if row.is_copied},
         {keys[row]: tuple(each[row] for each in names) for row in range(len(keys))},
     )
+
+
+def encoded(columns: Mapping[str, Conforming], batch: pa.RecordBatch, view: View, created: str) -> list[SourceRow]:
+    """The rows of a batch of the view's source, given its `columns` in their types; `created` names the one that says
+    when rows came, and is empty where there is none.
+    """
+    passing = Checks(view.checks).passing(columns, Rejected())
+    features = [_serialized(columns[name].column, kind) for name, kind in view.features]
+    times = batch.column(EVENT_TIME).cast(pa.int64()).to_pylist()
+    came = as_event_time(batch.column(created)).cast(pa.int64()).to_pylist() if created else [None] * len(times)
+    return [
+        SourceRow(times[row], [each[row] for each in features], came[row], passing is None or bool(passing[row]))
+        for row in range(len(times))
+    ]
 
 
 def _serialized(column: pa.Array, kind: str) -> list[bytes]:

@@ -85,10 +85,11 @@ def wanted_of(project: str, known: Registered, asked: Asked) -> list[Wanted]:
     for reference in asked.references:
         name, _, feature = reference.partition(":")
         by_view.setdefault(name, []).append(feature)
-    return [Wanted(_view(project, known, name), tuple(features)) for name, features in by_view.items()]
+    return [Wanted(registered_view(project, known, name), tuple(features)) for name, features in by_view.items()]
 
 
-def _view(project: str, known: Registered, name: str) -> View:
+def registered_view(project: str, known: Registered, name: str) -> View:
+    """A registered view. Raises FeatureplaneError where its source is not registered any more."""
     try:
         return view_of(project, known.definitions["feature_view", name], known.definitions)
     except KeyError as error:

@@ -1,0 +1,31 @@
+"""What the commands about single entities share: which view, which entity, and where its source is."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from featureplane.cli.online import check_view, entities_of
+from featureplane.cli.runs import offline_of
+from featureplane.cli.workspace import Workspace, registered
+from featureplane.entities.entity import Entity, entity_of
+from featureplane.materialization.readers.opening import Places
+from featureplane.settings import Stores
+from featureplane.training.asking import readable_view
+
+ViewName = Annotated[str, typer.Option("--view", metavar="NAME", help="The feature view, by its Feast name.")]
+EntityValue = Annotated[
+    list[str], typer.Option("--entity", "-e", metavar="KEY=VALUE", help="A join key's value; once for each join key.")
+]
+
+
+def entity_named(workspace: Workspace, stores: Stores, view: str, entity: Sequence[str]) -> Entity:
+    """The entity of a registered view. Raises FeatureplaneError for what is not there, or is of another type."""
+    known = registered(stores, workspace.feast_project)
+    check_view(view, known)
+    given = entities_of(entity, [view], known)
+    return entity_of(readable_view(workspace.feast_project, known, view), given)
+
+
+def places_of(workspace: Workspace, stores: Stores) -> Places:
+    return Places(workspace.repo_path, offline_of(workspace, stores))
