@@ -1,60 +1,15 @@
 """`featureplane row-history` as a user runs it: what the source has had of an entity, and which of it is served."""
 
 import json
-import os
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from cli.commands import Place
-from cli.pushed import push
-from factories import a_feature, a_feature_view, a_postgres_source, a_project, a_source, an_entity, to_yaml
-from featureplane.local.stores import embedded_stores
-from featureplane.registry.database import ensure_database
-from featureplane.settings import PostgresAddress
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-HOUR = timedelta(hours=1)
-DRIVER = an_entity("driver", joinKey="driver_id", type="Int64")
-FEATURES = [a_feature("trips", "Int64", checks={"minimum": 0}), a_feature("rating", "Float64")]
-TIMES = {"timestampField": "event_timestamp", "createdTimestampColumn": "created"}
-STATS = a_feature_view(
-    "driver-stats", entities=[DRIVER], features=FEATURES, source=a_source(file={"path": "stats.parquet"}, **TIMES)
-)
-BANK = a_project("bank", project="bank", offlineStore={"type": "postgres"})
-TABLE = a_feature_view(
-    "driver-stats",
-    projectRef={"name": "bank"},
-    entities=[DRIVER],
-    features=FEATURES,
-    source=a_postgres_source("public.stats", **TIMES),
-)
-ROUTES = a_feature_view(
-    "route-stats",
-    entities=[DRIVER, an_entity("city", joinKey="city", type="String")],
-    features=[a_feature("rides", "Int64")],
-    source=a_source(file={"path": "routes.parquet"}, timestampField="event_timestamp"),
-)
-
-
-def row(driver: int, hours: float, trips: int | None, rating: float | None = 0.5, late: float = 0) -> dict[str, Any]:
-    at = NOW - hours * HOUR
-    return {
-        "driver_id": driver, "event_timestamp": at, "created": at + late * HOUR, "trips": trips, "rating": rating,
-    }  # fmt: skip
-
-
-# Of driver 1: a row that came late for a time that had one, a row that a check refuses, and one without a value.
-ROWS = [
-    row(1, 5, 50), row(1, 4, 40), row(1, 4, 41, late=1), row(1, 3, None), row(2, 2, 2), row(1, 6, -1),
-    row(3, 9, 9), row(4, 1, 1),
-]  # fmt: skip
-NAMES = "driver_id, event_timestamp, created, trips, rating"
+from cli.driver_rows import BANK, HOUR, NOW, ROUTES, ROWS, STATS, a_row, driver_rows
+from factories import to_yaml
 
 # Setting up takes commands of its own, on a machine that may have much else to do.
 pytestmark = pytest.mark.timeout(600)
@@ -62,35 +17,8 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with two projects, one on files and one on a table. All was copied, and driver 2 then pushed."""
-    made = Place(tmp_path_factory.mktemp("rows"))
-    (made.folder / "data").mkdir()
-    parquet.write_table(pa.Table.from_pylist(ROWS), made.folder / "data" / "stats.parquet", row_group_size=2)
-    at = {"event_timestamp": NOW}
-    routes = [{"driver_id": 1, "city": "Rome", "rides": 7, **at}, {"driver_id": 1, "city": "Oslo", "rides": 8, **at}]
-    parquet.write_table(pa.Table.from_pylist(routes), made.folder / "data" / "routes.parquet")
-    (made.folder / "feast.yaml").write_text(to_yaml(STATS, ROUTES))
-    (made.folder / "bank.yaml").write_text(to_yaml(BANK, TABLE))
-    made.state.mkdir()
-    with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]) as stores:
-        fill(stores.postgres)
-        for project in ("feast", "bank"):
-            for command in ("apply", "materialize"):
-                ran = made(command, f"{project}.yaml")
-                assert ran.status == 0, ran.err
-            push(stores, project, "driver_stats", {"driver_id": 2, "trips": 3, "rating": 1.5}, NOW)
-        made.variables = stores.environment()
+    with driver_rows(tmp_path_factory.mktemp("rows")) as (made, _):
         yield made
-
-
-def fill(server: PostgresAddress) -> None:
-    kinds = "driver_id bigint, event_timestamp timestamptz, created timestamptz, trips bigint, rating double precision"
-    address = server.with_database("feast")
-    ensure_database(address)
-    with psycopg.connect(**address.keywords) as connection:
-        connection.execute(f"CREATE TABLE public.stats ({kinds})")
-        statement = f"INSERT INTO public.stats ({NAMES}) VALUES (%s, %s, %s, %s, %s)"
-        connection.cursor().executemany(statement, [tuple(each.values()) for each in ROWS])
 
 
 @pytest.fixture
@@ -154,7 +82,7 @@ def test_the_row_that_is_served_is_found_behind_newer_ones(place, history):
     """The source has gone on since the last run."""
     path = place.folder / "data" / "stats.parquet"
     before = parquet.read_table(path)
-    parquet.write_table(pa.Table.from_pylist([*ROWS, *(row(4, hours / 10, hours) for hours in range(1, 6))]), path)
+    parquet.write_table(pa.Table.from_pylist([*ROWS, *(a_row(4, hours / 10, hours) for hours in range(1, 6))]), path)
     said = found(history("--view", "driver_stats", "-e", "driver_id=4", "--last", "3", "--json"))
     parquet.write_table(before, path)
     assert [(each["values"]["trips"], each["served"]) for each in said["rows"]] == [
@@ -171,7 +99,7 @@ def test_several_join_keys_are_one_entity(history):
 
 def test_a_pod_needs_nothing_but_the_project(place, featureplane, monkeypatch):
     """There stores are those of the environment, and views those of the registry."""
-    for name, value in {**place.variables, "PGDATABASE": "feast", "FEATUREPLANE_STORES": "environment"}.items():
+    for name, value in {**place.variables, "FEATUREPLANE_STORES": "environment"}.items():
         monkeypatch.setenv(name, value)
     project = place.write("project.yaml", to_yaml(BANK))
     said = found(featureplane("row-history", project, "--view", "driver_stats", "-e", "driver_id=3", "--json"))

@@ -10,6 +10,7 @@ from featureplane.cli.runs import offline_of
 from featureplane.cli.workspace import Workspace, registered
 from featureplane.entities.entity import Entity, entity_of
 from featureplane.materialization.readers.opening import Places
+from featureplane.rendering.definitions import Definition
 from featureplane.settings import Stores
 from featureplane.training.asking import readable_view
 
@@ -18,6 +19,8 @@ EntityValue = Annotated[
     list[str], typer.Option("--entity", "-e", metavar="KEY=VALUE", help="A join key's value; once for each join key.")
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would be done.")]
+
 
 def entity_named(workspace: Workspace, stores: Stores, view: str, entity: Sequence[str]) -> Entity:
     """The entity of a registered view. Raises FeatureplaneError for what is not there, or is of another type."""
@@ -25,6 +28,10 @@ def entity_named(workspace: Workspace, stores: Stores, view: str, entity: Sequen
     check_view(view, known)
     given = entities_of(entity, [view], known)
     return entity_of(readable_view(workspace.feast_project, known, view), given)
+
+
+def definition_of(workspace: Workspace, stores: Stores, view: str) -> Definition:
+    return registered(stores, workspace.feast_project).definitions["feature_view", view]
 
 
 def places_of(workspace: Workspace, stores: Stores) -> Places:

@@ -9,9 +9,8 @@ import typer
 
 from featureplane.cli.console import print_json, printable, say, show_table, table
 from featureplane.cli.plan import field_line
-from featureplane.cli.workspace import AsJson, open_stores
+from featureplane.cli.workspace import AsJson, moment_of, open_stores
 from featureplane.errors import FeatureplaneError
-from featureplane.model.durations import parse_duration
 from featureplane.registry import audit
 from featureplane.registry.audit import Entry, Wanted
 from featureplane.registry.database import begin_once, database_exists
@@ -59,7 +58,7 @@ def history(
     object, such as kubectl-client-side-apply, or the user of a command.
     """
     kind, name = _named(of)
-    moment = _moment(since, datetime.now(UTC))
+    moment = None if since is None else moment_of("--since", since, datetime.now(UTC))
     with open_stores(Settings.from_env()) as stores:
         if between:
             _show_between(*_pair(_read(stores, Wanted(ids=between)), between), as_json=as_json)
@@ -84,21 +83,6 @@ def _named(of: str | None) -> tuple[str | None, str | None]:
             f"{printable(of)} names no object; write view/NAME, service/, entity/, source/ or project/"
         )
     return _KINDS[kind.lower()], name
-
-
-def _moment(since: str | None, now: datetime) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        return now - parse_duration(since)
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(since)
-    except ValueError:
-        text = f"--since {printable(since)} is neither a duration nor a time; write 2d, 2026-03-31 or 2026-03-31T08:00Z"
-        raise FeatureplaneError(text) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _read(stores: Stores, wanted: Wanted) -> list[Entry]:

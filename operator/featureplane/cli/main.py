@@ -27,6 +27,7 @@ _COMMANDS = {
     "purge": "purge.purge",
     "history": "history.history",
     "row-history": "row_history.row_history",
+    "roll-back": "roll_back.roll_back",
     "serve": "serve.serve",
     "up": "up.up",
     "doctor": "doctor.doctor",

@@ -16,7 +16,7 @@ from featureplane.entities.served import catalogue_of, online_row
 from featureplane.parity.judging import OnlineRow, SourceRow, moment
 from featureplane.parity.values import shown
 
-_LONGEST = 60
+LONGEST_VALUE = 60
 _SERVED, _ONLY, _EXPIRED, _REFUSED = "served", "online only", "expired", "refused"
 # What is worth a word below the table.
 _MEANING = {
@@ -96,7 +96,7 @@ def _show(entity: Entity, found: History) -> None:
     for state, row in stated:
         style = "green" if state == _SERVED else "yellow" if state in _MEANING else ""
         times = [row.time, *([row.created] if created else [])]
-        values = [printable(value, _LONGEST) for value in values_of(entity, row).values()]
+        values = [printable(value, LONGEST_VALUE) for value in values_of(entity, row).values()]
         made.add_row(Text(state, style=style), *map(shown_time, times), *values)
     show_table(made)
     for state in dict.fromkeys(state for state, _ in stated):

@@ -4,12 +4,13 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from featureplane.cli.console import printable
 from featureplane.cli.inputs import read_inputs
 from featureplane.errors import FeatureplaneError, InputError, Problem
 from featureplane.local.stores import embedded_stores, must_run
@@ -258,6 +259,21 @@ def span_of(window: str | None) -> timedelta | None:
         return parse_duration(window)
     except ValueError as error:
         raise FeatureplaneError(f"--window {window!r} {error}") from error
+
+
+def moment_of(option: str, text: str, now: datetime) -> datetime:
+    """The moment that an option names: so long ago, or a time, which is UTC where it has no zone."""
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise FeatureplaneError(
+            f"{option} {printable(text)} is neither a duration nor a time; write 2d, 2026-03-31 or 2026-03-31T08:00Z"
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def views_of(items: Iterable[Definition]) -> list[Definition]:

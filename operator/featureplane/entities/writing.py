@@ -15,15 +15,17 @@ from featureplane.serving.writing.writer import OnlineWriter
 from featureplane.settings import Stores
 
 
-def write(stores: Stores, catalogue: Catalogue, view: str, row: Mapping[str, Any]) -> Outcome:
-    """Write a row of plain values: join keys, features and `event_timestamp`.
+def write(
+    stores: Stores, catalogue: Catalogue, view: str, row: Mapping[str, Any], *, only_check: bool = False
+) -> Outcome:
+    """Write a row of plain values: join keys, features and `event_timestamp`; or look whether it could be.
 
     Raises FeatureplaneError for a value that a check or a type refuses and for a view that Feast alone writes,
     OnlineStoreUnavailable, and WriteRefused where Redis takes no rows.
     """
     request = WriteRequest({name: [value] for name, value in row.items()}, 1, view, field=view)
     try:
-        return asyncio.run(_write(stores, catalogue, request))
+        return asyncio.run(_write(stores, catalogue, request, only_check=only_check))
     except Refused as error:
         raise FeatureplaneError(str(error)) from error
     except ForFeast as error:
@@ -36,7 +38,7 @@ def write(stores: Stores, catalogue: Catalogue, view: str, row: Mapping[str, Any
         raise WriteRefused(f"Redis at {stores.redis} takes no rows: {error}") from error
 
 
-async def _write(stores: Stores, catalogue: Catalogue, request: WriteRequest) -> Outcome:
+async def _write(stores: Stores, catalogue: Catalogue, request: WriteRequest, *, only_check: bool) -> Outcome:
     store = await open_store(stores.redis)
     writer = OnlineWriter(lambda: catalogue, store)
     try:
@@ -44,6 +46,8 @@ async def _write(stores: Stores, catalogue: Catalogue, request: WriteRequest) ->
         if target.is_feasts:
             raise ForFeast
         async with writer.checked(request, target) as checked:
+            if only_check:
+                return Outcome()
             outcome: Outcome = await patiently()(writer.write, target, checked)
             return outcome
     finally:

@@ -61,6 +61,25 @@ def note(
         connection.execute(insert(audit), [{**about, **row, **_by(by[row["kind"], row["name"]])} for row in rows])
 
 
+def note_rows(
+    connection: Connection, project: str, action: str, view: Definition, fields: Sequence[FieldChange], by: Actor
+) -> None:
+    """Note what was done by hand to online rows of a view, which itself stays as it is: never whose they were."""
+    row = {
+        "project": project,
+        "kind": view.kind,
+        "name": view.name,
+        "action": action,
+        "digest_before": view.digest,
+        "digest_after": view.digest,
+        "difference": canonical([asdict(field) for field in fields]),
+        "body": canonical({"spec": view.spec, "extras": view.extras}),
+        # No writer's.
+        "epoch": 0,
+    }
+    connection.execute(insert(audit), [{**row, **_by(by)}])
+
+
 def _is_one(before: Registered, action: str, item: Definition) -> bool:
     """A view is written once more where its source changed, and says the same."""
     known = before.definitions.get(item.key)
