@@ -8,7 +8,7 @@ import pytest
 
 COMMANDS = [
     "validate", "render", "plan", "apply", "materialize", "serve", "up", "doctor", "get-online-features", "import",
-    "row-history", "roll-back",
+    "row-history", "roll-back", "delete-rows",
 ]  # fmt: skip
 VIEWS = """\
 apiVersion: featureplane.dev/v1alpha1

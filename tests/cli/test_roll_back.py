@@ -124,7 +124,8 @@ def test_a_row_with_an_event_time_of_the_future_stays(found, rows):
     push(found.stores, "feast", "driver_stats", {"driver_id": 3, "trips": 30, "rating": 3.0}, NOW + timedelta(days=1))
     before = noted(found, "feast")
     ran = rows("roll-back", 3, "--to", ago(1), "--yes")
-    assert (ran.status, ran.err) == (2, "what is online has an event time in the future; nothing was written\n")
+    assert ran.status == 2
+    assert ran.err.startswith("nothing was written: what is online has an event time of the future; take it out")
     assert noted(found, "feast") == before
 
 

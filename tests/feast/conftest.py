@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
+from online_stores import MODES, online_store
 from world import World
 from zygote import Zygote
 
@@ -28,7 +30,7 @@ from featureplane.registry import channel
 from featureplane.registry.plan import compare
 from featureplane.registry.state import Registered
 from featureplane.registry.writer import Writer
-from featureplane.settings import Stores
+from featureplane.settings import RedisAddress, Stores
 
 _numbers = itertools.count(1)
 
@@ -157,3 +159,12 @@ def _tables(connection: psycopg.Connection) -> list[str]:
             "WHERE schemaname IN ('public', 'featureplane') AND tablename NOT IN ('schema_info', 'alembic_version')"
         )
     ]
+
+
+@pytest.fixture(params=MODES, scope="module")
+def online(
+    request: pytest.FixtureRequest, servers: Stores, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RedisAddress, Any]]:
+    """An online store of each mode, and a client of ours."""
+    with online_store(request.param, servers, tmp_path_factory.mktemp(request.param)) as found:
+        yield found

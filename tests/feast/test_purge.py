@@ -1,29 +1,19 @@
 """What deleted views and features leave in Redis, and how it goes: every byte of theirs, and none of others'."""
 
-import os
-import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis import Redis, RedisError
-from redis.cluster import RedisCluster
 from world import World
 
 from factories import Object, a_feature, a_feature_view, a_project, an_entity
 from featureplane.errors import StoreUnavailable
-from featureplane.local.redis_server import find_server
 from featureplane.materialization import purge as module
 from featureplane.materialization.purge import Purged, purge
 from featureplane.online import layout
 from featureplane.settings import RedisAddress, Stores
-from patience import until
-from ports import free_port
 
 VIEW = "commodity_prices"
 
@@ -102,49 +92,6 @@ def pending(world: World) -> int:
 
 def run(world: World, redis: RedisAddress | None = None) -> list[Purged]:
     return purge(Stores(world.stores.postgres, redis or world.stores.redis), "feast", pause=lambda _: None)
-
-
-@pytest.fixture(params=["Standalone", "Cluster", "Sentinel"], scope="module")
-def online(
-    request: pytest.FixtureRequest, servers: Stores, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[RedisAddress, Any]]:
-    """An online store of each kind: its address as a user gives it, and a client of ours."""
-    if request.param == "Standalone":
-        address = replace(servers.redis, db=15)
-        client = Redis(address.host, address.port, address.db, password=address.password)
-        client.flushdb()
-        yield address, client
-        client.flushdb()
-        return
-    folder = tmp_path_factory.mktemp(request.param)
-    port, second = free_port(), free_port()
-    if request.param == "Cluster":
-        with started(folder, port, "--cluster-enabled", "yes") as client:
-            client.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-            until(lambda: "cluster_state:ok" in str(client.execute_command("CLUSTER", "INFO")))
-            yield RedisAddress("127.0.0.1", port, mode="Cluster"), RedisCluster("127.0.0.1", port)
-        return
-    config = folder / "sentinel.conf"
-    config.write_text(f"port {second}\nsentinel monitor group 127.0.0.1 {port} 1\n")
-    with started(folder, port) as client, started(folder, second, str(config), "--sentinel"):
-        yield RedisAddress("127.0.0.1", second, mode="Sentinel", sentinel_master="group"), client
-
-
-@contextmanager
-def started(folder: Path, port: int, *options: str) -> Iterator[Redis]:
-    if "--sentinel" not in options:
-        options = ("--port", str(port), "--save", "", *options)
-    process = subprocess.Popen(
-        [find_server(os.environ["PATH"]), *options], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    client = Redis("127.0.0.1", port)
-    try:
-        until(client.ping, passing=RedisError)
-        yield client
-    finally:
-        client.close()
-        process.kill()
-        process.wait()
 
 
 def test_a_deleted_view_goes_wherever_it_is(world: World, online: tuple[RedisAddress, Any]) -> None:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "materialize": "materialize.materialize",
     "parity": "parity.parity",
     "purge": "purge.purge",
+    "delete-rows": "delete_rows.delete_rows",
     "history": "history.history",
     "row-history": "row_history.row_history",
     "roll-back": "roll_back.roll_back",

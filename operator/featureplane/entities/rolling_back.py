@@ -68,7 +68,9 @@ class RollBack:
         with by_hand(stores, view.project, definition, "roll-back") as changes:
             outcome = write(stores, catalogue, view.name, self._written(datetime.now(UTC)))
             if outcome.older:
-                raise WriteRefused("what is online has an event time in the future; nothing was written")
+                raise WriteRefused(
+                    "nothing was written: what is online has an event time of the future; take it out with delete-rows"
+                )
             if not outcome.written:
                 raise WriteRefused(
                     "all of the row's values are null, and Feast writes no such row; nothing was written"

@@ -14,21 +14,22 @@ from typing import Any
 
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select, true, update
 
 from featureplane.materialization.purge_cassandra import CassandraRows
 from featureplane.online.connect import answering, connect, primaries
-from featureplane.online.layout import Keys, field, is_key, keys_of, pattern, time_field
+from featureplane.online.layout import Keys, field, fields_of, is_key, keys_of, pattern
 from featureplane.registry import catalogue, feast_rows
 from featureplane.registry.database import begin, database_exists, engine_for
 from featureplane.registry.state import Registered
 from featureplane.registry.tables import purges
+from featureplane.rendering.definitions import Json
 from featureplane.settings import Stores
 
 # Keys that one SCAN looks at, and at most how long to wait after it.
 _BATCH = 1000
 _LONGEST_PAUSE = 0.1
-_CLIENT = {"socket_connect_timeout": 10, "socket_timeout": 30, "retry": Retry(ExponentialBackoff(cap=2, base=0.1), 3)}
+CLIENT = {"socket_connect_timeout": 10, "socket_timeout": 30, "retry": Retry(ExponentialBackoff(cap=2, base=0.1), 3)}
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,19 @@ class Due:
     id: int
     view: str
     feature: str
-    keys: Keys
-    features: tuple[str, ...]
+    # The view as it was.
+    spec: Json
+
+    @property
+    def keys(self) -> Keys:
+        return keys_of(self.spec["entities"])
 
     @property
     def fields(self) -> set[bytes]:
         """What it takes from every row's hash."""
         if self.feature:
             return {field(self.view, self.feature)}
-        return {time_field(self.view), *(field(self.view, name) for name in self.features)}
+        return fields_of(self.view, [feature["name"] for feature in self.spec.get("features", ())])
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def purge(
         with begin(engine, stores.postgres) as connection:
             if not feast_rows.has_schema(connection):
                 return []
-            due = _due(connection, project)
+            due = listed(connection, project)
             known = catalogue.read(connection, project) if due else Registered()
             back = [item for item in due if _is_back(item, known)]
             _cancel(connection, back)
@@ -100,19 +105,15 @@ def purge(
         engine.dispose()
 
 
-def _due(connection: Connection, project: str) -> list[Due]:
+def listed(connection: Connection, project: str, *, only_due: bool = True) -> list[Due]:
+    """What is to go now; or all that is to go at some time."""
     columns = purges.c
     statement = (
         select(columns.id, columns.view, columns.feature, columns.body)
-        .where(columns.project == project, columns.due_at <= func.now(), _pending())
+        .where(columns.project == project, _pending(), columns.due_at <= func.now() if only_due else true())
         .order_by(columns.id)
     )
-    found = []
-    for row in connection.execute(statement):
-        body = json.loads(row.body)
-        features = tuple(feature["name"] for feature in body.get("features", ()))
-        found.append(Due(row.id, row.view, row.feature, keys_of(body["entities"]), features))
-    return found
+    return [Due(row.id, row.view, row.feature, json.loads(row.body)) for row in connection.execute(statement)]
 
 
 def _pending() -> Any:
@@ -161,7 +162,7 @@ class _Removal:
         """Remove the fields of purges whose rows have these keys, in one pass over them."""
         match = pattern(keys, self._project)
         with answering(self._stores.redis):
-            client = connect(self._stores.redis, **_CLIENT)
+            client = connect(self._stores.redis, **CLIENT)
             try:
                 for server in primaries(client):
                     cursor = -1

@@ -7,7 +7,7 @@ and text, then each value as type, length and bytes, then the project's name; nu
 
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import mmh3
@@ -90,6 +90,11 @@ def field(view: str, feature: str) -> bytes:
 def time_field(view: str) -> bytes:
     """The field of the hash that holds the event time of a view's row."""
     return f"_ts:{view}".encode()
+
+
+def fields_of(view: str, features: Iterable[str]) -> set[bytes]:
+    """The fields of the hash that a view's row has."""
+    return {time_field(view), *(field(view, name) for name in features)}
 
 
 def keys_of(entities: Sequence[dict[str, str]]) -> Keys:

@@ -1,0 +1,166 @@
+"""`featureplane delete-rows`: take the rows of some entities out of the online store."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from featureplane.cli.console import complain, print_json, printable, progress, say, show_table, table
+from featureplane.cli.entities import Yes
+from featureplane.cli.online import check_view, entities_of
+from featureplane.cli.runs import asking
+from featureplane.cli.workspace import AsJson, Paths, ProjectName, open_stores, open_workspace, registered
+from featureplane.entities import deleting
+from featureplane.entities.deleting import Counted, Target, deleted_views, targets
+from featureplane.entities.entity import columns_of, keys_in_redis
+from featureplane.entities.files import check_entities, keys_in
+from featureplane.entities.served import refuse_cassandra
+from featureplane.errors import FeatureplaneError
+from featureplane.materialization.purge import listed
+from featureplane.online.layout import Keys, keys_of
+from featureplane.registry.state import Registered
+from featureplane.rendering.definitions import Definition
+from featureplane.settings import Stores
+from featureplane.training.entity_files import entities_at
+
+# The keys in Redis of the entities that are meant, as often as they are wanted, for views with these join keys.
+_KeysOf = Callable[[Keys], Iterator[bytes]]
+_MOST_SHOWN = 12
+
+
+def delete_rows(
+    paths: Paths,
+    view: Annotated[
+        str | None, typer.Option("--view", metavar="NAME", help="Only the rows of this view, by its Feast name.")
+    ] = None,
+    all_views: Annotated[
+        bool, typer.Option("--all-views", help="The rows of every view that has just these join keys.")
+    ] = False,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entity", "-e", metavar="KEY=VALUE[,VALUE...]", help="Join key and its values; once for each join key."
+        ),
+    ] = None,
+    entities: Annotated[
+        str | None,
+        typer.Option(
+            "--entities",
+            metavar="FILE",
+            help="A row for each entity instead, in a .parquet, .csv or .arrow file, here or as s3://BUCKET/FILE.",
+        ),
+    ] = None,
+    yes: Yes = False,
+    project: ProjectName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take entities out of the online store.
+
+    Rows go from Redis alone, as for a request of erasure. Take them out of the source as well, and before: a run that
+    finds them there brings them back. Without --yes the rows are only counted. With --all-views what deleted views and
+    features have left of the entities goes, too.
+
+    For example: featureplane delete-rows features/ --all-views -e driver_id=1001,1002 --yes
+    """
+    if bool(view) == all_views:
+        raise FeatureplaneError("name a view with --view, or say --all-views")
+    if bool(entity) == bool(entities):
+        raise FeatureplaneError("name entities with --entity, or a file of them with --entities")
+    workspace = open_workspace(paths, project, None, look_at_sources=False)
+    refuse_cassandra(workspace.declarations.project)
+    name = workspace.feast_project
+    with open_stores(workspace.settings) as stores:
+        known = registered(stores, name)
+        with _given(name, known, view, entity or [], entities) as (views, keys_for):
+            with asking(stores, migrating=True) as connection:
+                leaving = listed(connection, name, only_due=False)
+            deleted = deleted_views(known, leaving, {keys_of(each.spec["entities"]) for each in views})
+            meant = targets(known, [*views, *deleted] if all_views else views, leaving)
+            found = list(_counted(stores, name, meant, keys_for, is_done=yes))
+    if as_json:
+        print_json([_as_json(*each, is_done=yes) for each in found])
+    else:
+        _show(found, known, is_done=yes)
+    if all_views:
+        _tell_what_is_left(known, views)
+
+
+def _counted(
+    stores: Stores, project: str, meant: Sequence[Target], keys_for: _KeysOf, *, is_done: bool
+) -> Iterator[tuple[Target, Counted]]:
+    """What there was of each view, with a bar or lines on standard error; it is gone where it `is_done`."""
+    with progress("deleting" if is_done else "counting") as advance:
+        for number, target in enumerate(meant):
+            advance(number, len(meant), target.view.name)
+            keys = keys_for(target.keys)
+            if is_done:
+                yield target, deleting.delete_rows(stores, project, target, keys)
+            else:
+                yield target, deleting.count_rows(stores.redis, target, keys)
+
+
+@contextmanager
+def _given(
+    project: str, known: Registered, view: str | None, entity: Sequence[str], place: str | None
+) -> Iterator[tuple[list[Definition], _KeysOf]]:
+    """The views that are meant, and the entities; what is wrong with these is said before anything is done."""
+    if place is None:
+        views = _views(known, view, {text.partition("=")[0] for text in entity})
+        given = entities_of(entity, [each.name for each in views], known)
+        yield views, lambda keys: iter(keys_in_redis(keys, project, columns_of(keys, given)))
+        return
+    with entities_at(place) as file:
+        join_keys = {each.spec["join_key"] for each in known.definitions.values() if each.kind == "entity"}
+        views = _views(known, view, join_keys.intersection(file.schema.names))
+        for keys in dict.fromkeys(keys_of(each.spec["entities"]) for each in views):
+            check_entities(file, keys)
+        yield views, lambda keys: keys_in(file, keys, project)
+
+
+def _views(known: Registered, view: str | None, names: set[str]) -> list[Definition]:
+    """The view that is named, else all whose join keys have just these names. Raises FeatureplaneError without any."""
+    if view is not None:
+        check_view(view, known)
+        return [known.definitions["feature_view", view]]
+    by_names = _by_join_keys(known)
+    if frozenset(names) not in by_names:
+        there = "; ".join(", ".join(sorted(each)) for each in by_names) or "none"
+        shown = ", ".join(sorted(names)) or "none of the join keys"
+        raise FeatureplaneError(f"no registered view has just {shown} as its join keys; those of views are {there}")
+    return by_names[frozenset(names)]
+
+
+def _by_join_keys(known: Registered) -> dict[frozenset[str], list[Definition]]:
+    found: dict[frozenset[str], list[Definition]] = {}
+    for item in known.definitions.values():
+        if item.kind == "feature_view":
+            found.setdefault(frozenset(name for name, _ in keys_of(item.spec["entities"])), []).append(item)
+    return found
+
+
+def _as_json(target: Target, counted: Counted, *, is_done: bool) -> dict[str, object]:
+    return {"view": target.view.name, "rows": counted.rows, "fields": counted.fields, "deleted": is_done}
+
+
+def _show(found: Sequence[tuple[Target, Counted]], known: Registered, *, is_done: bool) -> None:
+    made = table("VIEW", "right:ROWS", "right:FIELDS")
+    for target, counted in found:
+        gone = "" if target.view.name in known.features else " (deleted)"
+        made.add_row(printable(target.view.name) + gone, str(counted.rows), str(counted.fields))
+    show_table(made)
+    if is_done:
+        complain("take them out of the sources as well: a run that finds them there brings them back", "")
+    else:
+        say("nothing was done; --yes deletes these rows")
+
+
+def _tell_what_is_left(known: Registered, views: Sequence[Definition]) -> None:
+    """Which rows of the entities no join key of theirs alone finds."""
+    names = {name for each in views for name, _ in keys_of(each.spec["entities"])}
+    for join_keys, others in _by_join_keys(known).items():
+        if names < join_keys:
+            shown = ", ".join(each.name for each in others[:_MOST_SHOWN])
+            complain(f"left as they are: rows of {shown}, whose join keys are {', '.join(sorted(join_keys))}", "")
+    if foreign := [item.name for item in known.foreign if item.kind.endswith("_view")]:
+        complain(f"left as they are: rows of views that are Feast's alone: {', '.join(foreign[:_MOST_SHOWN])}", "")
