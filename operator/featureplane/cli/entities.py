@@ -6,13 +6,11 @@ from typing import Annotated
 import typer
 
 from featureplane.cli.online import check_view, entities_of
-from featureplane.cli.runs import offline_of
 from featureplane.cli.workspace import Workspace, registered
 from featureplane.entities.entity import Entity, entity_of
-from featureplane.materialization.readers.opening import Places
 from featureplane.rendering.definitions import Definition
 from featureplane.settings import Stores
-from featureplane.training.asking import readable_view
+from featureplane.training.asking import registered_view
 
 ViewName = Annotated[str, typer.Option("--view", metavar="NAME", help="The feature view, by its Feast name.")]
 EntityValue = Annotated[
@@ -27,12 +25,8 @@ def entity_named(workspace: Workspace, stores: Stores, view: str, entity: Sequen
     known = registered(stores, workspace.feast_project)
     check_view(view, known)
     given = entities_of(entity, [view], known)
-    return entity_of(readable_view(workspace.feast_project, known, view), given)
+    return entity_of(registered_view(workspace.feast_project, known, view), given)
 
 
 def definition_of(workspace: Workspace, stores: Stores, view: str) -> Definition:
     return registered(stores, workspace.feast_project).definitions["feature_view", view]
-
-
-def places_of(workspace: Workspace, stores: Stores) -> Places:
-    return Places(workspace.repo_path, offline_of(workspace, stores))

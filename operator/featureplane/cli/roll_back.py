@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from featureplane.cli.console import complain, print_json, printable, say, show_table, table
-from featureplane.cli.entities import EntityValue, ViewName, Yes, definition_of, entity_named, places_of
+from featureplane.cli.entities import EntityValue, ViewName, Yes, definition_of, entity_named
 from featureplane.cli.row_history import LONGEST_VALUE, shown_time, values_of
+from featureplane.cli.runs import places_of
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, ProjectName, moment_of, open_stores, open_workspace
 from featureplane.entities.rolling_back import RollBack, is_served, row_as_of
 from featureplane.entities.served import catalogue_of, online_row
@@ -42,7 +43,8 @@ def roll_back(
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     with open_stores(workspace.settings) as stores:
         named = entity_named(workspace, stores, view, entity)
-        row = row_as_of(named, places_of(workspace, stores), at)
+        with places_of(workspace, stores) as places:
+            row = row_as_of(named, places, at)
         with catalogue_of(workspace.declarations.project, stores) as catalogue:
             before = online_row(stores, catalogue, named)
             planned = RollBack(named, row, before)

@@ -8,7 +8,8 @@ import typer
 from rich.text import Text
 
 from featureplane.cli.console import complain, print_json, printable, say, show_table, table
-from featureplane.cli.entities import EntityValue, ViewName, entity_named, places_of
+from featureplane.cli.entities import EntityValue, ViewName, entity_named
+from featureplane.cli.runs import places_of
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, ProjectName, open_stores, open_workspace
 from featureplane.entities.entity import Entity
 from featureplane.entities.history import History, history_of
@@ -47,7 +48,8 @@ def row_history(
         named = entity_named(workspace, stores, view, entity)
         with catalogue_of(workspace.declarations.project, stores) as catalogue:
             online = online_row(stores, catalogue, named)
-        found = history_of(named, places_of(workspace, stores), online, last)
+        with places_of(workspace, stores) as places:
+            found = history_of(named, places, online, last)
     if as_json:
         print_json(_as_json(named, found))
     else:

@@ -12,10 +12,12 @@ from featureplane.entities.conditions import is_value
 from featureplane.entities.entity import Entity
 from featureplane.materialization.encoding.conforming import conformed
 from featureplane.materialization.encoding.encoder import ViewEncoder
+from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import open_duckdb
 from featureplane.materialization.readers.failures import reading
-from featureplane.materialization.readers.opening import Places
+from featureplane.materialization.readers.opening import Places, open_database
 from featureplane.materialization.readers.scan import find_source
+from featureplane.materialization.readers.table import open_table
 from featureplane.materialization.readers.times import SOURCE_ROW, TimeColumn, as_event_time
 from featureplane.materialization.rows import EVENT_TIME, View, Window
 from featureplane.parity.judging import SourceRow
@@ -56,9 +58,9 @@ def newest_rows(
 
 @contextmanager
 def _open(view: View, places: Places) -> Iterator[_Source]:
-    if view.source["type"] == "postgres":
-        with _open_table(view, places) as source:
-            yield source
+    if view.source["type"] != "file":
+        with open_database(view, places) as database:
+            yield _of_table(view, database)
         return
     with open_duckdb(places.scratch) as duck:
         found = find_source(view, places.repo_path)
@@ -73,25 +75,20 @@ def _open(view: View, places: Places) -> Iterator[_Source]:
         yield _Source(files.source, files.values, files.kinds, files.event_time, files.created, [files.number], stream)
 
 
-@contextmanager
-def _open_table(view: View, places: Places) -> Iterator[_Source]:
-    # Its driver brings pandas: who looks into files spares himself the time.
-    from featureplane.materialization.readers.postgres import open_postgres
-    from featureplane.materialization.readers.table import open_table
-
+def _of_table(view: View, database: Database) -> _Source:
     created = view.source["created_timestamp_column"]
-    with open_postgres(places.offline) as database:
-        table = open_table(database, view)
-        values = {name: table.value(name) for name in view.columns}
-        yield _Source(
-            exp.alias_(table.table.copy(), SOURCE_ROW, table=True),
-            values,
-            table.kinds,
-            table.time(view.source["timestamp_field"]),
-            table.time(created) if created else None,
-            [values[name] for name, _ in view.features],
-            lambda query: database.stream(query, table.place),
-        )
+    table = open_table(database, view)
+    values = {name: table.value(name) for name in view.columns}
+    ordered = table.ordered()
+    return _Source(
+        exp.alias_(table.table.copy(), SOURCE_ROW, table=True),
+        values,
+        table.kinds,
+        table.time(view.source["timestamp_field"]),
+        table.time(created) if created else None,
+        [values[name] for name, _ in view.features if name in ordered],
+        lambda query: database.stream(query, table.place),
+    )
 
 
 def _query(entity: Entity, source: _Source, most: int, until: datetime | None, at: datetime | None) -> exp.Expr:

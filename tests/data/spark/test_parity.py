@@ -1,4 +1,4 @@
-"""Parity of a view on an Iceberg table that Feast's Spark engine has copied, as a user asks for it."""
+"""A view on an Iceberg table that Feast's Spark engine has copied: its parity and its rows, as a user asks for them."""
 
 import json
 from collections.abc import Iterator
@@ -52,10 +52,14 @@ def copied(sql: Sql, conf: dict[str, str], tmp_path_factory: pytest.TempPathFact
         yield place
 
 
-def look(place: Place, *arguments: str) -> dict[str, Any]:
-    ran = place("parity", "project.yaml", "--json", *arguments)
+def said(place: Place, *command: str) -> dict[str, Any]:
+    ran = place(*command)
     assert ran.status == 0, ran
-    (found,) = json.loads(ran.out)["views"]
+    return dict(json.loads(ran.out))
+
+
+def look(place: Place, *arguments: str) -> dict[str, Any]:
+    (found,) = said(place, "parity", "project.yaml", "--json", *arguments)["views"]
     return dict(found)
 
 
@@ -71,6 +75,16 @@ def test_what_the_engine_copied_is_equal_and_what_the_table_says_since_is_found(
     (changed,) = [each for each in found["differences"] if each["kind"] == "different"]
     assert (changed["entity"], changed["feature"]) == ({"commodity": "c1"}, "price")
     assert (changed["online"], changed["offline"]) == (0.25, 7.5)
+
+
+def test_an_entitys_rows_come_from_the_table_and_one_of_before_is_served_again(copied: Place) -> None:
+    of_entity = ["project.yaml", "--view", "prices", "-e", "commodity=c3", "--json"]
+    rows = said(copied, "row-history", *of_entity)["rows"]
+    assert [(each["values"]["price"], each["served"]) for each in rows] == [(0.75, True), (99.0, False)], rows
+    rolled = said(copied, "roll-back", *of_entity, "--to", START.isoformat())
+    assert (rolled["source"]["values"]["price"], rolled["done"]) == (0.75, False), rolled
+    rolled = said(copied, "roll-back", *of_entity, "--to", (START - HOUR).isoformat(), "--yes")
+    assert (rolled["after"]["values"], rolled["done"]) == ({"price": 99.0, "history": [0.5, 3.0]}, True), rolled
 
 
 def test_a_table_that_is_gone_fails_its_view(copied: Place, sql: Sql) -> None:
