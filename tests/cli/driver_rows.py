@@ -52,6 +52,15 @@ ROUTES = a_feature_view(
 )
 
 
+ARCHIVE = a_feature_view(
+    "route-archive",
+    entities=[an_entity("city", joinKey="city", type="String")],
+    features=[a_feature("rides", "Int64")],
+    source=a_source(file={"path": "routes.parquet"}, timestampField="event_timestamp"),
+    online=False,
+)
+
+
 def a_row(driver: int, hours: float, trips: int | None, rating: float | None = 0.5, late: float = 0) -> dict[str, Any]:
     at = NOW - hours * HOUR
     return {
@@ -77,7 +86,7 @@ def driver_rows(folder: Path) -> Iterator[tuple[Place, Stores]]:
     at = {"event_timestamp": NOW}
     routes = [{"driver_id": 1, "city": "Rome", "rides": 7, **at}, {"driver_id": 1, "city": "Oslo", "rides": 8, **at}]
     parquet.write_table(pa.Table.from_pylist(routes), made.folder / "data" / "routes.parquet")
-    (made.folder / "feast.yaml").write_text(to_yaml(STATS, ROUTES))
+    (made.folder / "feast.yaml").write_text(to_yaml(STATS, ROUTES, ARCHIVE))
     (made.folder / "bank.yaml").write_text(to_yaml(BANK, TABLE))
     made.state.mkdir()
     with embedded_stores(made.state / "stores", search_path=os.environ["PATH"]) as found:
@@ -102,6 +111,6 @@ def _fill(address: PostgresAddress) -> None:
 
 def push(stores: Stores, project: str, view: str, values: Mapping[str, Any], at: datetime) -> None:
     """Write one row by the server's own writer."""
-    with catalogue_of(project_model(project=project), stores) as catalogue:
+    with catalogue_of(project_model(project=project), stores, writes=True) as catalogue:
         outcome = write(stores, catalogue, view, {**values, "event_timestamp": at.isoformat()})
     assert outcome.written == 1

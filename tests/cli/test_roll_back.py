@@ -33,9 +33,10 @@ def rows(found, featureplane, monkeypatch) -> Callable[..., Any]:
     monkeypatch.setenv("FEATUREPLANE_STATE_DIR", str(found.place.state))
     monkeypatch.setenv("FEATUREPLANE_DATA_ROOT", str(found.place.folder / "data"))
 
-    def run(command, driver, *arguments, project="feast"):
+    def run(command, driver, *arguments, project="feast", view="driver_stats"):
         files = found.place.folder / f"{project}.yaml"
-        return featureplane(command, files, "--view", "driver_stats", "-e", f"driver_id={driver}", *arguments)
+        entity = "city=Rome" if view == "route_archive" else f"driver_id={driver}"
+        return featureplane(command, files, "--view", view, "-e", entity, *arguments)
 
     return run
 
@@ -108,6 +109,12 @@ def test_what_cannot_be_is_refused(found, rows, driver, to, words):
     assert (ran.status, ran.out) == (2, "")
     assert words in ran.err
     assert noted(found, "feast") == before
+
+
+def test_a_view_that_is_not_online_has_nothing_to_roll_back(rows):
+    ran = rows("roll-back", 1, "--to", ago(0), "--yes", view="route_archive")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("route_archive is not online: nobody is served from it")
 
 
 def test_a_row_that_was_past_its_ttl_then_was_not_served(found, rows):

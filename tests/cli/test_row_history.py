@@ -9,7 +9,9 @@ import pytest
 from pyarrow import parquet
 
 from cli.driver_rows import BANK, HOUR, NOW, ROUTES, ROWS, STATS, a_row, driver_rows
-from factories import to_yaml
+from factories import a_project, to_yaml
+
+CASSANDRA = {"hosts": ["cassandra"], "keyspace": "feast"}
 
 # Setting up takes commands of its own, on a machine that may have much else to do.
 pytestmark = pytest.mark.timeout(600)
@@ -113,6 +115,19 @@ def test_a_row_past_its_ttl_is_there_and_not_served(place, history):
         ran = history("--view", "driver_stats", "-e", "driver_id=3")
         assert ran.out.splitlines()[1].split()[0] == state
         assert ("expired: the row that is online is older" in ran.err) == (state == "expired")
+
+
+def test_a_view_that_is_not_online_has_its_history_as_well(history):
+    said = found(history("--view", "route_archive", "-e", "city=Rome", "--json"))
+    assert said["online"] is None
+    assert [(each["values"], each["served"]) for each in said["rows"]] == [({"rides": 7}, False)]
+
+
+def test_rows_in_cassandra_are_not_looked_at(place, history):
+    place.write("cassandra.yaml", to_yaml(a_project(onlineStore={"cassandra": CASSANDRA}), STATS))
+    ran = history("--view", "driver_stats", "-e", "driver_id=1", project="cassandra")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "the rows of 'feast' are in Cassandra, and this command knows those in Redis alone\n"
 
 
 def test_nothing_at_all_is_said(history):

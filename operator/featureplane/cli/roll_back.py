@@ -43,15 +43,20 @@ def roll_back(
     workspace = open_workspace(paths, project, data_root, look_at_sources=False)
     with open_stores(workspace.settings) as stores:
         named = entity_named(workspace, stores, view, entity)
+        definition = definition_of(workspace, stores, view)
+        if not definition.spec["online"]:
+            raise FeatureplaneError(
+                f"{view} is not online: nobody is served from it, and there is nothing to roll back"
+            )
         with places_of(workspace, stores) as places:
             row = row_as_of(named, places, at)
-        with catalogue_of(workspace.declarations.project, stores) as catalogue:
+        with catalogue_of(workspace.declarations.project, stores, writes=True) as catalogue:
             before = online_row(stores, catalogue, named)
             planned = RollBack(named, row, before)
             planned.check(stores, catalogue)
             is_done = yes and not is_served(named, row, before)
             if is_done:
-                planned.carry_out(stores, catalogue, definition_of(workspace, stores, view))
+                planned.carry_out(stores, catalogue, definition)
             after = online_row(stores, catalogue, named) if is_done else before
     if as_json:
         print_json(_as_json(planned, after, is_done=is_done))

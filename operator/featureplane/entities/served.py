@@ -16,11 +16,14 @@ from featureplane.settings import Stores
 
 
 @contextmanager
-def catalogue_of(project: FeastProject, stores: Stores) -> Iterator[Catalogue]:
-    """What is registered, with all that writing asks for. Raises FeatureplaneError where rows are not in Redis."""
+def catalogue_of(project: FeastProject, stores: Stores, *, writes: bool = False) -> Iterator[Catalogue]:
+    """What is registered, and what a command that `writes` asks for beside. Raises FeatureplaneError where rows are not
+    in Redis.
+    """
     refuse_cassandra(project)
     name, key_ttl = project.spec.project, project.spec.online_store.redis.key_ttl
-    writing = FollowedWriting(name, int(key_ttl.total_seconds()) if key_ttl else 0)
+    # It notes in the registry which keys may expire.
+    writing = FollowedWriting(name, int(key_ttl.total_seconds()) if key_ttl else 0) if writes else None
     followed = Followed(stores.postgres, name, writing)
     try:
         followed.refresh(thoroughly=True)
