@@ -1,6 +1,7 @@
 """Training data by Feast's SDK on our offline stores, compared with looking at every row for every moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -15,6 +16,7 @@ from pyarrow import parquet
 from world import World
 
 from factories import Object, a_feature, a_feature_view, a_postgres_source, a_project, a_service, a_source, an_entity
+from featureplane.errors import SourceError
 from featureplane.serving.remote import remote
 from point_in_time import Row, as_known
 
@@ -171,6 +173,31 @@ def test_times_of_nanoseconds_as_pandas_writes_them_count_by_their_microsecond(n
     frame = pd.DataFrame({"region": [1, 1], "commodity": ["gold"] * 2, "event_timestamp": [before, START]})
     found = store.get_historical_features(frame, ["by_both:price"]).to_df()
     assert found["price"].fillna(0.0).tolist() == [0.0, 2.0]
+
+
+def test_rows_of_other_entities_stay_in_their_table(world, on_source):
+    store = on_source("postgres")
+    write("postgres", world, [HISTORY[0], {**HISTORY[0], "commodity": "silver", "price": 0.0}], naive=False, unit="us")
+    frame = pd.DataFrame({"region": [1], "commodity": ["gold"], "event_timestamp": [MOMENT]})
+    with looked_at(world):
+        found = store.get_historical_features(frame, ["by_both:price"]).to_df()
+        assert found["price"].tolist() == [1.0]
+        with pytest.raises(SourceError, match="division by zero"):
+            store.get_historical_features(frame.assign(commodity="silver"), ["by_both:price"]).to_df()
+
+
+@contextmanager
+def looked_at(world: World) -> Iterator[None]:
+    """The table is a view, for which a price of 0 is an error where its row is read."""
+    with world.sql() as connection:
+        connection.execute(f"ALTER TABLE {TABLE} RENAME TO held")
+        columns = "commodity, region, ts, created, 1 / px AS px, volume, tags"
+        connection.execute(f"CREATE VIEW {TABLE} AS SELECT {columns} FROM held")
+    try:
+        yield
+    finally:
+        with world.sql() as connection:
+            connection.execute("DROP TABLE held CASCADE")
 
 
 def test_what_was_found_can_be_kept_in_feasts_way(world, on_source):

@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError
-from featureplane.materialization.readers.failures import first_line
 from featureplane.registry import channel
 from featureplane.registry.channel import Message
 
@@ -104,13 +103,9 @@ def _explaining() -> Iterator[None]:
     except FeatureplaneError:
         raise
     except Exception as error:
-        from pyspark.errors import PySparkException
-
         from featureplane.materialization.spark_session import explained
 
-        if isinstance(error, PySparkException):
-            raise explained(error) from error
-        raise FeatureplaneError(f"Spark: {first_line(error)}") from error
+        raise explained(error) from error
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -33,10 +34,25 @@ def session_of(options: Mapping[str, str]) -> SparkSession:
     return session
 
 
-def explained(error: PySparkException) -> FeatureplaneError:
+def explained(error: Exception) -> FeatureplaneError:
     """The error without the plan or the Java stack below it; of a Python worker's traceback its last line."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
-    condition = (error.getCondition() or "").partition(".")[0]
+    said = _of_java(error) if isinstance(error, Py4JJavaError) else _of_python(error)
+    condition = (error.getCondition() or "").partition(".")[0] if isinstance(error, PySparkException) else ""
     remedy = _REMEDIES.get(condition)
     return FeatureplaneError(f"Spark: {said.strip().removesuffix('.')}" + (f"; {remedy}" if remedy else ""))
+
+
+def _of_python(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+
+
+def _of_java(error: Py4JJavaError) -> str:
+    """What failed in a task: pyspark leaves it as Java has it while rows come."""
+    cause = error.java_exception
+    while (deeper := cause.getCause()) is not None:
+        cause = deeper
+    head, *others = [line for line in str(cause.getMessage()).splitlines() if line.strip()]
+    if head.startswith("Traceback"):
+        return next((line for line in others if not line.startswith(" ")), head)
+    return " ".join([head, *(line.strip() for line in others[:1])]) if head.endswith(":") else head

@@ -19,6 +19,7 @@ from feast.utils import _get_requested_feature_views_to_features_dict, _get_requ
 
 from feast import FeatureView
 from featureplane.materialization.encoding.conforming import WrongType, conform
+from featureplane.materialization.readers.among import few_keys
 from featureplane.materialization.readers.opening import Places
 from featureplane.materialization.readers.times import UTC_MICROSECONDS
 from featureplane.model.types import parse_type
@@ -103,7 +104,9 @@ def historical_job(
         else:
             with (
                 TemporaryDirectory(prefix="featureplane-training-") as scratch,
-                open_histories(wanted, moments.span, Places(root, offline(), Path(scratch))) as histories,
+                open_histories(
+                    wanted, moments.span, Places(root, offline(), Path(scratch)), keys=few_keys([moments.keys])
+                ) as histories,
             ):
                 arrays = histories.features_at(moments)
         for reference, name in columns.items():

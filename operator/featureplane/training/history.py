@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.among import FewKeys, among
 from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import Duck
+from featureplane.materialization.readers.failures import reading
 from featureplane.materialization.readers.scan import Found, open_scan
 from featureplane.materialization.readers.table import open_table
 from featureplane.materialization.readers.times import SOURCE_ROW, TimeColumn
@@ -79,8 +83,10 @@ def of_files(duck: Duck, view: View, found: Found) -> History:
     )
 
 
-def of_table(duck: Duck, view: View, database: Database, span: Span, name: str) -> History:
-    """A table is copied into DuckDB's own table `name`, in the order in which its rows count."""
+def of_table(duck: Duck, view: View, database: Database, span: Span, name: str, keys: FewKeys) -> History:
+    """A table is copied into DuckDB's own table `name`, in the order in which its rows count; rows that have none of
+    these keys may stay where they are.
+    """
     table = open_table(database, view)
     event_time = table.time(view.source["timestamp_field"])
     column = view.source["created_timestamp_column"]
@@ -91,12 +97,12 @@ def of_table(duck: Duck, view: View, database: Database, span: Span, name: str) 
     selected = [exp.alias_(value.copy(), alias, quoted=True) for alias, value in {**named, **times}.items()]
     weighed = [*times.values(), *(table.value(each) for each in table.ordered())]
     order = [exp.Ordered(this=each.copy(), nulls_first=True) for each in weighed]
-    query = table.query(*selected).where(span.of_rows(event_time, view.ttl_seconds)).order_by(*order)
+    wanted = exp.and_(span.of_rows(event_time, view.ttl_seconds), among(keys, table.value, table.kinds))
+    query = table.query(*selected).where(wanted).order_by(*order)
     kinds = {f"v{index}": table.kinds[each] for index, each in enumerate(view.columns)}
     kinds |= {_EVENT_TIME: event_time.kind, **({_CREATED: created.kind} if created else {})}
     schema = pa.schema([*(pa.field(alias, kind) for alias, kind in kinds.items()), pa.field(_NUMBER, pa.int64())])
-    rows = pa.RecordBatchReader.from_batches(schema, _numbered(database.stream(query, table.place), schema))
-    duck.connection.from_arrow(rows).create(name)
+    _keep(duck, name, schema, database.stream(query, table.place), table.place)
     return History(
         view,
         table.place,
@@ -108,6 +114,26 @@ def of_table(duck: Duck, view: View, database: Database, span: Span, name: str) 
         _own(_NUMBER),
         lambda: None,
     )
+
+
+def _keep(duck: Duck, name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch], place: str) -> None:
+    """Put the rows into a table of DuckDB's. Raises what the batches raise, of which DuckDB would keep the text."""
+    raised: list[FeatureplaneError] = []
+
+    def noting() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _numbered(batches, schema)
+        except FeatureplaneError as error:
+            raised.append(error)
+            raise
+
+    with reading(place):
+        try:
+            duck.connection.from_arrow(pa.RecordBatchReader.from_batches(schema, noting())).create(name)
+        except duckdb.Error:
+            if raised:
+                raise raised[0] from None
+            raise
 
 
 def _own(name: str) -> exp.Column:

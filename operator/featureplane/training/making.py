@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError, InputError, Problem
+from featureplane.materialization.readers.among import FewKeys, few_keys
 from featureplane.materialization.readers.opening import Places
 from featureplane.training.duplicates import refuse_duplicates
 from featureplane.training.entity_files import EntityFile
@@ -76,10 +77,17 @@ def make(order: Order, places: Places, writer: TableWriter, progress: Progress) 
         if not order.allow_duplicates:
             refuse_duplicates(order.file, places.scratch, order.memory_mb)
         span = Span(moment(first), moment(last))
-        with open_histories(order.wanted, span, places, order.memory_mb) as histories:
+        with open_histories(order.wanted, span, places, order.memory_mb, _keys(order, columns)) as histories:
             made = _write(order, histories, writer, rows, progress)
     order.file.check()
     return made
+
+
+def _keys(order: Order, columns: EntityColumns) -> FewKeys:
+    """What a database may leave out rows by; of files each piece of entities has its own."""
+    if all(each.view.source["type"] == "file" for each in order.wanted):
+        return {}
+    return few_keys(keys for _, _, keys in entities(order.file, EntityColumns(columns.keys), order.rows_at_once))
 
 
 def _write(order: Order, histories: Histories, writer: TableWriter, rows: int, progress: Progress) -> Made:

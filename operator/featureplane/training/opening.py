@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from featureplane.errors import FeatureplaneError
+from featureplane.materialization.readers.among import FewKeys
 from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import Duck, open_duckdb
 from featureplane.materialization.readers.opening import Places, open_database
@@ -37,6 +38,11 @@ class Wanted:
     def key_names(self) -> list[str]:
         """The moments' names of the view's join keys, in its order."""
         return [self.keys.get(name, name) for name, _ in self.view.keys]
+
+    def keys_among(self, known: FewKeys) -> FewKeys:
+        """Of the moments' keys those of the view, by its own names."""
+        names = zip((name for name, _ in self.view.keys), self.key_names(), strict=True)
+        return {own: known[name] for own, name in names if name in known}
 
 
 def key_types(wanted: Sequence[Wanted]) -> dict[str, str]:
@@ -71,9 +77,9 @@ class Histories:
 
 @contextmanager
 def open_histories(
-    wanted: Sequence[Wanted], span: Span, places: Places, memory_mb: int = MEMORY_MB
+    wanted: Sequence[Wanted], span: Span, places: Places, memory_mb: int = MEMORY_MB, keys: FewKeys | None = None
 ) -> Iterator[Histories]:
-    """Open the sources of these views for moments within the span.
+    """Open the sources of these views for moments within the span, and for these keys where they are few.
 
     Raises SourceError for a source that a view cannot be read from, StoreUnavailable for a database that is away.
     """
@@ -91,5 +97,6 @@ def open_histories(
             kind = each.view.source["type"]
             if kind not in databases:
                 databases[kind] = stack.enter_context(open_database(each.view, places))
-            opened.append((each, of_table(duck, each.view, databases[kind], span, f"table {index}")))
+            known = each.keys_among(keys or {})
+            opened.append((each, of_table(duck, each.view, databases[kind], span, f"table {index}", known)))
         yield Histories(duck, opened)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.timeout(900)
 MINUTE = timedelta(minutes=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TTL = 10 * MINUTE
-TABLE = "lake.markets.trades"
+TABLE, BROKEN = "lake.markets.trades", "lake.markets.broken"
 COLUMNS = (
     "commodity STRING, region BIGINT, ts TIMESTAMP, naive TIMESTAMP_NTZ, created TIMESTAMP, px DOUBLE, volume BIGINT, "
     "tags ARRAY<STRING>, marks MAP<STRING, BIGINT>, day DATE"
@@ -146,6 +147,7 @@ def objects(conf: dict[str, str]) -> list[Any]:
             source=a_spark_source(TABLE, timestampField="naive", fieldMapping={"px": "price"}),
         ),
         a_feature_view("no-table", entities=KEYS[:1], source=a_spark_source("lake.markets.nothing")),
+        a_feature_view("broken", entities=KEYS[:1], features=FEATURES[:1], source=a_spark_source(BROKEN, **names)),
         a_feature_view("no-column", entities=KEYS[:1], source=a_spark_source(TABLE, timestampField="day")),
         a_service("all", views=[{"name": name} for name in VIEWS]),
     ]  # fmt: skip
@@ -173,6 +175,27 @@ def test_its_record_says_what_it_was_made_from(trades: Trades) -> None:
     record = json.loads((trades.place.folder / "few.parquet.json").read_text())
     assert record["features"] == {"price": "by_both:price"}
     assert "data_source/by_both_source" in record["definitions"]
+
+
+def test_files_without_a_row_of_the_entities_are_not_read_and_one_that_is_gone_is_told_in_a_line(
+    trades: Trades, sql: Sql, lake: Path
+) -> None:
+    sql(f"CREATE TABLE {BROKEN} ({COLUMNS}) USING iceberg")
+    files = lake / "lake" / "markets" / "broken" / "data"
+    row = {"region": 1, "at": START, "created": None, "volume": None, "tags": None}
+    sql(f"INSERT INTO {BROKEN} VALUES {in_sql({**row, 'commodity': 'gold', 'price': 1.5})}")
+    of_gold = set(files.glob("*.parquet"))
+    sql(f"INSERT INTO {BROKEN} VALUES {in_sql({**row, 'commodity': 'silver', 'price': 2.5})}")
+    (of_silver,) = set(files.glob("*.parquet")) - of_gold
+    of_silver.unlink()
+    trades.asked("-f", "broken", entities=[{"commodity": "gold", "event_timestamp": START}], out="gold.parquet")
+    assert [row["price"] for row in trades.read("gold.parquet")] == [1.5]
+    entity = {"commodity": "silver", "event_timestamp": START}
+    said = trades.asked("-f", "broken", entities=[entity], out="silver.parquet", status=2)
+    assert f"table {BROKEN} (of broken) cannot be read: Spark: " in said
+    assert of_silver.name in said
+    assert len(said) < 1000
+    assert not list(trades.place.folder.glob("*silver.parquet*"))
 
 
 @pytest.mark.parametrize(
