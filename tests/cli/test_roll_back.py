@@ -29,7 +29,7 @@ def found(tmp_path_factory):
 
 @pytest.fixture
 def rows(found, featureplane, monkeypatch) -> Callable[..., Any]:
-    """Commands about a driver's row in this process, on the module's stores; what they say in JSON, if all is well."""
+    """Commands about a driver's row in this process, on the module's stores."""
     monkeypatch.setenv("FEATUREPLANE_STATE_DIR", str(found.place.state))
     monkeypatch.setenv("FEATUREPLANE_DATA_ROOT", str(found.place.folder / "data"))
 
@@ -96,9 +96,9 @@ def test_what_it_replaced_and_what_may_replace_it_is_said(rows):
 @pytest.mark.parametrize(
     ("driver", "to", "words"),
     [
-        (1, "8h", "the source of driver_stats has no row of this entity up to "),
-        (77, "1m", "has no row of this entity"),
-        (1, "330m", "driver_stats.trips: -1 is below the minimum 0"),
+        (1, ago(8), "the source of driver_stats has no row of this entity up to "),
+        (77, "1s", "has no row of this entity"),
+        (1, ago(5.5), "driver_stats.trips: -1 is below the minimum 0"),
         (1, "soon", "--to soon is neither a duration nor a time; write 2d, 2026-03-31 or 2026-03-31T08:00Z"),
         (1, "2999-01-01", "--to 2999-01-01 lies in the future; name a time when the row was right"),
     ],
