@@ -312,6 +312,26 @@ def test_a_table_of_postgresql(shop: Shop, table: None) -> None:
     assert shop.counts() == {"equal": 6, "pending": 1, "stale": 1, "different": 1, "missing": 2}
 
 
+def test_of_a_table_the_values_of_chosen_entities_alone_are_read(shop: Shop, table: None) -> None:
+    minute = timedelta(minutes=1)
+    with shop.world.sql() as connection, connection.cursor() as cursor:
+        rows = [(f"c{number}", AT - number * minute, AT, 1) for number in range(10)]
+        cursor.executemany("INSERT INTO prices VALUES (%s, %s, %s, %s)", rows)
+    source = a_postgres_source(timestampField="at", createdTimestampColumn="made")
+    shop.open({"offlineStore": {"type": "postgres"}}, features=[a_feature()], source=source)
+    with shop.world.sql() as connection:
+        connection.execute("ALTER TABLE prices RENAME TO held")
+        price = "1 / CASE commodity WHEN 'c0' THEN price ELSE 0 END AS price"
+        connection.execute(f"CREATE VIEW prices AS SELECT commodity, at, made, {price} FROM held")
+    try:
+        assert shop.counts(sample=1, window=2 * HOUR) == {"equal": 1}
+        assert "division by zero" in shop.look(sample=2, window=2 * HOUR).message
+    finally:
+        with shop.world.sql() as connection:
+            connection.execute("DROP VIEW prices")
+            connection.execute("ALTER TABLE held RENAME TO prices")
+
+
 def test_a_view_that_was_not_copied_yet_is_told_from_one_that_cannot_be_read(shop: Shop) -> None:
     shop.open()
     (shop.lake / "prices.parquet").unlink()

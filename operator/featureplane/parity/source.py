@@ -11,6 +11,7 @@ from featureplane.materialization.checks import Checks, Rejected
 from featureplane.materialization.encoding.conforming import Conforming, conform_in, conformed, whole
 from featureplane.materialization.encoding.encoder import ViewEncoder, serialized
 from featureplane.materialization.encoding.ragged import join
+from featureplane.materialization.readers.among import FewKeys, few_keys
 from featureplane.materialization.readers.opening import Places, open_reader
 from featureplane.materialization.readers.times import as_event_time
 from featureplane.materialization.rows import EVENT_TIME, View, Window
@@ -33,21 +34,39 @@ NOTHING = Sampled({}, {})
 
 
 def sampled(view: View, window: Window, places: Places, sample: Sample[pa.RecordBatch]) -> Sampled:
-    """Read the window once. Raises SourceError, StoreUnavailable."""
+    """Read the window: of files everything once, of a table the keys and then the rows of those that are chosen.
+
+    Raises SourceError, StoreUnavailable.
+    """
     created = view.source["created_timestamp_column"]
-    encoder = ViewEncoder(view)
     # No feature has the name of a column of times.
     read = replace(view, features=(*view.features, (created, "UnixTimestamp"))) if created else view
-    with open_reader(read, window, places) as reader:
+    if view.source["type"] == "file":
+        rows, schema = _chosen(read, window, places, sample)
+    else:
+        found, _ = _chosen(replace(view, features=()), window, places, sample)
+        if not found:
+            return NOTHING
+        keys = few_keys({name: each.column for name, each in _keys(batch, view).items()} for batch in found.values())
+        rows, schema = _chosen(read, window, places, Sample(len(found), 0, found.keys()), keys)
+        rows = {key: row for key, row in rows.items() if key in found}
+    batches = list(rows.values()) or [pa.RecordBatch.from_pylist([], schema)]
+    return _encoded(list(rows), pa.concat_batches(batches), view, created)
+
+
+def _chosen(
+    view: View, window: Window, places: Places, sample: Sample[pa.RecordBatch], keys: FewKeys | None = None
+) -> tuple[dict[bytes, pa.RecordBatch], pa.Schema]:
+    """The sampled rows of a window, each by its key, and the columns that they have."""
+    encoder = ViewEncoder(view)
+    with open_reader(view, window, places, keys=keys) as reader:
         for batch in reader.batches():
             _look(batch, view, encoder, sample)
-        rows = sample.rows()
-        batches = list(rows.values()) or [pa.RecordBatch.from_pylist([], reader.schema)]
-        return _encoded(list(rows), pa.concat_batches(batches), view, created)
+        return sample.rows(), reader.schema
 
 
 def _look(batch: pa.RecordBatch, view: View, encoder: ViewEncoder, sample: Sample[pa.RecordBatch]) -> None:
-    found = {name: whole(conform_in(batch, name, view)) for name, _ in view.keys}
+    found = _keys(batch, view)
     wrong = [each.wrong for each in found.values() if each.wrong is not None]
     if wrong and (unfit := np.logical_or.reduce(wrong)).any():  # no entity has such a key: a run leaves the row out
         _look(batch.filter(pa.array(~unfit)), view, encoder, sample)
@@ -60,6 +79,10 @@ def _look(batch: pa.RecordBatch, view: View, encoder: ViewEncoder, sample: Sampl
         return [chosen.slice(row, 1) for row in range(len(places))]
 
     sample.take(keys, batch.column(EVENT_TIME).cast(pa.int64()).to_pylist(), pick)
+
+
+def _keys(batch: pa.RecordBatch, view: View) -> dict[str, Conforming]:
+    return {name: whole(conform_in(batch, name, view)) for name, _ in view.keys}
 
 
 def _encoded(keys: Sequence[bytes], batch: pa.RecordBatch, view: View, created: str) -> Sampled:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from featureplane.errors import SourceError
+from featureplane.materialization.readers.among import FewKeys
 from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.duck import open_duckdb
 from featureplane.materialization.readers.file_reader import FileReader
@@ -58,7 +59,7 @@ def open_database(view: View, places: Places) -> Iterator[Database]:
 
 
 @contextmanager
-def open_reader(
+def open_reader(  # noqa: PLR0913
     view: View,
     window: Window,
     places: Places,
@@ -66,15 +67,17 @@ def open_reader(
     memory_mb: int = _MEMORY_MB,
     threads: int = 1,
     batch_rows: int = BATCH_ROWS,
+    keys: FewKeys | None = None,
 ) -> Iterator[ReaderWithSchema]:
-    """The latest rows of a view in a window. Reading begins with the first batch.
+    """The latest rows of a view in a window. Reading begins with the first batch. Rows of a table that have none of
+    these `keys` may be left out.
 
     Finding the latest rows of files takes up to `memory_mb` megabytes. Raises SourceError for a source that the view
     cannot be read from, StoreUnavailable for a database that does not answer.
     """
     if view.source["type"] != "file":
         with open_database(view, places) as database:
-            yield TableReader(database, open_table(database, view), view, window, batch_rows)
+            yield TableReader(database, open_table(database, view), view, window, batch_rows, keys)
         return
     with open_duckdb(places.scratch, memory_mb=memory_mb, threads=threads) as duck:
         found = find_source(view, places.repo_path)

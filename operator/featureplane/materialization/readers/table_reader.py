@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from sqlglot import exp
 
+from featureplane.materialization.readers.among import FewKeys, among
 from featureplane.materialization.readers.batching import count_nulls, of_size
 from featureplane.materialization.readers.database import Database
 from featureplane.materialization.readers.reader import BATCH_ROWS, NullCounts, Seen, schema_of_batches
@@ -23,6 +24,7 @@ class TableReader:
         view: View,
         window: Window,
         batch_rows: int = BATCH_ROWS,
+        keys: FewKeys | None = None,
     ) -> None:
         self.counts = Seen()
         self._database = database
@@ -30,6 +32,7 @@ class TableReader:
         self._view = view
         self._window = window
         self._batch_rows = batch_rows
+        self._among = among(keys or {}, table.value, table.kinds)
         self._keys = [name for name, _ in view.keys]
         self._event_time = table.time(view.source["timestamp_field"])
         created = view.source["created_timestamp_column"]
@@ -77,7 +80,7 @@ class TableReader:
             *(group.copy() for group in groups),
             *(exp.Ordered(this=value.copy(), desc=True, nulls_first=False) for value in newest),
         ]
-        query = self._table.query(*selected).where(self._event_time.within(self._window))
+        query = self._table.query(*selected).where(exp.and_(self._event_time.within(self._window), self._among))
         return query.where(exp.not_(self._keyless())).distinct(*groups).order_by(*order)
 
     def _group(self, name: str, kind: str) -> exp.Expr:
