@@ -128,6 +128,9 @@ class ForFeasts:
     async def read(self, _: Any) -> Any:
         raise ForFeast
 
+    def deprecated(self, _: Any) -> tuple[()]:
+        return ()
+
 
 class Noted:
     """What is counted."""

@@ -28,6 +28,10 @@ class Counts(Protocol):
         """Rows for a push source were taken, for the store or stores that `to` names."""
         ...
 
-    def passed_on(self, endpoint: str, status: int, seconds: float, deprecated: Sequence[Deprecated] = ()) -> None:
-        """Something else than the fast path answered, with this status of HTTP, a request for these among others."""
+    def passed_on(self, endpoint: str, status: int, seconds: float) -> None:
+        """Something else than the fast path answered, with this status of HTTP."""
+        ...
+
+    def asked_of_feast(self, deprecated: Sequence[Deprecated]) -> None:
+        """Feast's own app answered a request for these."""
         ...

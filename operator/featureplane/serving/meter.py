@@ -137,12 +137,13 @@ class Meter:
     def pushed(self, push_source: str, to: str) -> None:
         metrics.PUSHES.labels(push_source, to).inc()
 
-    def passed_on(self, endpoint: str, status: int, seconds: float, deprecated: Sequence[Deprecated] = ()) -> None:
+    def passed_on(self, endpoint: str, status: int, seconds: float) -> None:
         metrics.REQUESTS.labels(endpoint, _ERROR if status >= _LEAST_ERROR else _SUCCESS).inc()
         metrics.REQUEST_SECONDS.labels(endpoint, "", "").observe(seconds)
-        if status < _LEAST_ERROR:
-            _count_deprecated(deprecated, 1)
-            self._telling.asked(deprecated, 1)
+
+    def asked_of_feast(self, deprecated: Sequence[Deprecated]) -> None:
+        _count_deprecated(deprecated, 1)
+        self._telling.asked(deprecated, 1)
 
     def flush(self) -> None:
         """Put what was counted into the metrics, and how the worker is."""

@@ -74,8 +74,10 @@ class ReadCalls:
             status = refused.status
             raise
         finally:
-            self._meter.passed_on(GRPC_ONLINE_FEATURES, status, perf_counter() - begun, deprecated)
-        scope[TRAILERS] = headers_of(deprecated)
+            self._meter.passed_on(GRPC_ONLINE_FEATURES, status, perf_counter() - begun)
+        if deprecated:
+            self._meter.asked_of_feast(deprecated)
+            scope[TRAILERS] = headers_of(deprecated)
         return said
 
 

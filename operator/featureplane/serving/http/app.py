@@ -174,7 +174,9 @@ class App:
             raise
         finally:
             path = scope["path"]
-            self._meter.passed_on(path if path in ROUTES else _ANY_OTHER, status, perf_counter() - begun, deprecated)
+            self._meter.passed_on(path if path in ROUTES else _ANY_OTHER, status, perf_counter() - begun)
+            if deprecated and status < _LEAST_ERROR:
+                self._meter.asked_of_feast(deprecated)
 
     async def _online_features(self, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
         begun = perf_counter()
