@@ -179,6 +179,8 @@ class ObjectStore:
         """The variables by which every library finds the store: some read one of two names, some the other."""
         values = {
             "AWS_ENDPOINT_URL": self.endpoint,
+            # It goes before the other one, and a user's shell may have it for another store.
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
             "AWS_ALLOW_HTTP": "true" if self.endpoint.startswith("http://") else "",
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,

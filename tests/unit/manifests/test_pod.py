@@ -7,6 +7,7 @@ LAKE = {"dataRoot": {"persistentVolumeClaim": "lake", "mountPath": "/data"}, "se
 OBJECTS = ("AWS_", "FEATUREPLANE_OFFLINE_SECRET")
 IN_MINIO = {
     "AWS_ENDPOINT_URL": "http://minio.storage:9000",
+    "AWS_ENDPOINT_URL_S3": "http://minio.storage:9000",
     "AWS_ALLOW_HTTP": "true",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
