@@ -22,18 +22,26 @@ class TcpProxy:
         self.answers_up_to = -1
         self._sockets: list[socket.socket] = []
         self._near: list[socket.socket] = []
-        self._listening = socket.create_server((HOST, self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.mend()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.forwards.set()
+        self.cut()
+
+    def cut(self) -> None:
+        """End all connections and take no more, as when the server has ended."""
         for each in [self._listening, *self._sockets]:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+    def mend(self) -> None:
+        """Take connections."""
+        self._listening = socket.create_server((HOST, self.port))
+        threading.Thread(target=self._accept, args=(self._listening,), daemon=True).start()
 
     def inject(self, answer: bytes) -> None:
         """Say something to all clients."""
@@ -41,10 +49,10 @@ class TcpProxy:
             with suppress(OSError):
                 near.sendall(answer)
 
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                near, _ = self._listening.accept()
+                near, _ = listening.accept()
                 self.forwards.wait()
                 far = socket.create_connection((HOST, self._target))
                 self._sockets += [near, far]

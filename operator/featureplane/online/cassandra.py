@@ -15,6 +15,9 @@ from featureplane.settings import CassandraAccount
 
 _CONNECT_SECONDS = 20.0
 _REQUEST_SECONDS = 60.0
+# Between two attempts to connect to a server that was lost, at the most. The driver would wait for up to ten minutes,
+# and give up after 64 attempts.
+_RECONNECT_SECONDS = 2.0
 _OWNER = re.compile(r"Feast project (?P<project>\w+), view (?P<view>\w+)", re.ASCII)
 
 
@@ -52,7 +55,7 @@ def connect(store: CassandraOnlineStore, account: CassandraAccount) -> Any:
     try:
         from cassandra.auth import PlainTextAuthProvider
         from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-        from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+        from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
     except ImportError as error:
         raise FeatureplaneError(
             "the project's online store is Cassandra, and its driver is not here; pip install 'featureplane[cassandra]'"
@@ -68,6 +71,7 @@ def connect(store: CassandraOnlineStore, account: CassandraAccount) -> Any:
         },
         connect_timeout=_CONNECT_SECONDS,
         control_connection_timeout=_CONNECT_SECONDS,
+        reconnection_policy=ExponentialReconnectionPolicy(_RECONNECT_SECONDS / 4, _RECONNECT_SECONDS, None),
     )
     try:
         with answering(store):

@@ -9,6 +9,8 @@ import logging
 from types import SimpleNamespace
 from typing import Any
 
+from featureplane.errors import OnlineStoreUnavailable
+from featureplane.serving.feast_outages import AWAY
 from featureplane.serving.http.feast_answers import FAILED
 from featureplane.serving.http.feast_routes import MESSAGES
 
@@ -74,6 +76,8 @@ def _refusal(error: Exception) -> tuple[int, str]:
     """Texts of Feast's go out where they say no more than the request did."""
     from feast.errors import FeastError, FeatureNameCollisionError
 
+    if isinstance(error, OnlineStoreUnavailable):
+        return 503, AWAY
     if isinstance(error, FeatureNameCollisionError):
         return 422, str(error)
     if isinstance(error, FeastError):

@@ -12,6 +12,7 @@ from featureplane.serving.closed import Closed
 from featureplane.serving.discretion import keep_passwords_out
 from featureplane.serving.feast_access import trust_the_workers
 from featureplane.serving.feast_messages import add_route
+from featureplane.serving.feast_outages import tell_outages
 
 _FIRST_SOCKET = 3
 
@@ -53,7 +54,7 @@ def main() -> None:
 
 def _change_routes(module: Any, store: Any, *, writes: bool) -> None:
     """Have the application that Feast makes in `module` without the routes that change something, and with the
-    workers' own.
+    workers' own, and saying of its online store when that does not answer.
     """
     get_app = module.get_app
 
@@ -61,6 +62,7 @@ def _change_routes(module: Any, store: Any, *, writes: bool) -> None:
         app = get_app(*arguments, **options)
         app.add_middleware(Closed, writes=writes)
         add_route(module, app, store)
+        tell_outages(app)
         return app
 
     module.get_app = changed

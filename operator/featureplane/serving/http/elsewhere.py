@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from featureplane.serving.http.asgi import Receive, Scope, Send
 from featureplane.serving.http.body import ClientGone
 from featureplane.serving.http.feast_answers import FAILED, Secrets, error_of, read_error
-from featureplane.serving.http.feast_routes import MESSAGES, NotAllowed, check_route, only_reads
+from featureplane.serving.http.feast_routes import MESSAGES, NotAllowed, check_route, only_reads, wants_online_store
 from featureplane.serving.http.refusing import RETRY_AFTER, new_id, refuse
 from featureplane.serving.reading.refusals import Refused
 
@@ -24,7 +24,7 @@ _NOT_LET_IN = {401: "the token is not valid for Feast's Permissions"}
 _OK = 200
 _LEAST_ERROR = 400
 _FORM = b"application/x-www-form-urlencoded"
-# In a refusal of `on_demand`, and in no answer of Feast's.
+# In refusals of `on_demand` and of `feast_outages`, and in no answer of Feast's.
 _BY_US = b"x-request-id"
 # Feast's app may have to be started first.
 _PATIENCE_SECONDS = 300
@@ -42,22 +42,28 @@ class Elsewhere(Protocol):
 
 
 class FeastApp:
-    """Feast's app behind the socket at `path`; nobody hears its `secrets` in its errors."""
+    """Feast's app behind the socket at `path`; nobody hears its `secrets` in its errors.
 
-    def __init__(self, path: str, secrets: Secrets | None = None) -> None:
+    `outage` says why the online store that it alone reads is away, empty while it is there or nobody knows.
+    """
+
+    def __init__(self, path: str, secrets: Secrets | None = None, outage: Callable[[], str] = lambda: "") -> None:
         self._path = path
         self._secrets = secrets or Secrets()
+        self._outage = outage
         self._waiting = 0
         self._session: Any = None
 
     async def forward(self, scope: Scope, receive: Receive, body: bytes, send: Send) -> None:
         """Pass a request on and its answer back. 404 and 405 where the app has no such route, 503 with Retry-After
-        where it cannot be reached, or ends before it answers, or has too much to do.
+        where it cannot be reached, or ends before it answers, or has too much to do, or its store is away.
 
         Raises ClientGone where a client goes away that only wanted to read; a write comes to its end.
         """
         try:
             check_route(scope["method"], scope["path"])
+            if wants_online_store(scope["method"], scope["path"], body):
+                self._refuse_while_away()
             with self._turn():
                 forwarding = self._forward(scope, body, send)
                 if only_reads(scope["method"], scope["path"]):
@@ -75,6 +81,7 @@ class FeastApp:
         """
         import aiohttp
 
+        self._refuse_while_away()
         headers = {"content-type": "application/x-protobuf"}
         if authorization:
             headers["authorization"] = authorization
@@ -88,6 +95,11 @@ class FeastApp:
         if status != _OK:
             raise Refused(_NOT_LET_IN.get(status) or _text(said), status)
         return said
+
+    def _refuse_while_away(self) -> None:
+        """Raise Refused at once: the driver of the store would have the client wait for the same answer."""
+        if outage := self._outage():
+            raise Refused(outage, 503)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -6,6 +6,9 @@ Whatever else is asked for is refused here: a stranger who tries addresses would
 import re
 from collections.abc import Mapping
 
+import orjson
+
+from featureplane.serving.closed import WRITES
 from featureplane.serving.reading.refusals import Refused
 
 _POST = frozenset({"POST"})
@@ -40,6 +43,8 @@ _MOST_SHOWN = 200
 # Of Feast's routes those that only read; whatever else is sent may change something.
 _READS = frozenset({"/get-online-features", "/search", "/retrieve-online-documents"})
 _STORES = "/v1/vector_stores/"
+_PUSH = "/push"
+_OFFLINE = "offline"
 
 
 class NotAllowed(Refused):
@@ -69,3 +74,20 @@ def only_reads(method: str, path: str) -> bool:
     """Whether a request changes nothing."""
     reads = method in {"GET", "HEAD", "OPTIONS"} or path.rstrip("/") in _READS
     return reads or (path.startswith(_STORES) and path.endswith("/search"))
+
+
+def wants_online_store(method: str, path: str, body: bytes) -> bool:
+    """Whether a request is for rows of the online store: all but those for pages, and a push to the offline store."""
+    sought = path.rstrip("/")
+    if sought == _PUSH and _is_offline(body):
+        return False
+    is_of_rows = sought in _READS | WRITES or (sought.startswith(_STORES) and sought.endswith("/search"))
+    return method == "POST" and is_of_rows
+
+
+def _is_offline(body: bytes) -> bool:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict) and found.get("to") == _OFFLINE

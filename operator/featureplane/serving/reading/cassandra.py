@@ -13,6 +13,8 @@ from featureplane.serving.reading.link import Waiter
 from featureplane.serving.reading.outages import why_not_connected
 
 _BETWEEN_SECONDS = 10.0
+# While it is away: requests are refused until it is seen again.
+_BETWEEN_SECONDS_AWAY = 1.0
 _PATIENCE_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
@@ -22,19 +24,21 @@ class Cassandra:
 
     is_spread = False
 
-    def __init__(
-        self, place: str, addresses: Sequence[tuple[str, int]], between_seconds: float = _BETWEEN_SECONDS
-    ) -> None:
+    def __init__(self, place: str, addresses: Sequence[tuple[str, int]]) -> None:
         self._place = place
         self._addresses = addresses
-        self._between_seconds = between_seconds
         self._why = ""
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def is_away(self) -> str:
         """Why none of its servers can be reached, empty when one can."""
-        return self._why
+        return f"{self._place} does not answer: {self._why}" if self._why else ""
+
+    @property
+    def outage(self) -> str:
+        """The same for clients, who are not told where it is."""
+        return f"Cassandra does not answer: {self._why}" if self._why else ""
 
     async def open(self) -> None:
         """Begin to look whether it is there."""
@@ -58,7 +62,7 @@ class Cassandra:
     async def _look_on(self) -> None:
         while True:
             self._say(await self._look())
-            await asyncio.sleep(self._between_seconds)
+            await asyncio.sleep(_BETWEEN_SECONDS_AWAY if self._why else _BETWEEN_SECONDS)
 
     async def _look(self) -> str:
         why = ""
@@ -66,7 +70,7 @@ class Cassandra:
             try:
                 _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _PATIENCE_SECONDS)
             except OSError as error:  # TimeoutError is one
-                why = f"{self._place} does not answer: {why_not_connected(error)}"
+                why = why_not_connected(error)
             else:
                 writer.close()
                 return ""
@@ -75,5 +79,5 @@ class Cassandra:
     def _say(self, why: str) -> None:
         """Once for each thing that is wrong."""
         if why != self._why:
-            logger.warning("%s", why or f"{self._place} answers again")
-        self._why = why
+            self._why = why
+            logger.warning("%s", self.is_away or f"{self._place} answers again")
