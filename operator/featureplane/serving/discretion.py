@@ -17,7 +17,7 @@ def keep_passwords_out() -> None:
     Whatever is written: tracebacks come from loggers of others, and from Python itself.
     """
     settings = Settings.from_env()
-    secrets = (Secrets(settings.postgres, settings.redis), Secrets(settings.offline))
+    secrets = (Secrets(settings.postgres, settings.redis, settings.cassandra), Secrets(settings.offline))
     sys.stdout, sys.stderr = (_Discreet(cast(BinaryIO, each.buffer), secrets) for each in (sys.stdout, sys.stderr))
 
 

@@ -106,7 +106,8 @@ async def _serve(request: dict[str, Any], claimed: socket.socket) -> None:
         Path(request["metrics"]),
         "Cassandra" if by_feast else "Redis",
     )
-    secrets = Secrets(settings.postgres, settings.redis)
+    nodes = request["cassandra"]["addresses"] if by_feast else ()
+    secrets = Secrets(settings.postgres, settings.redis, settings.cassandra, nodes)
     feast = FeastApp(request["feast_socket"], secrets, lambda: store.outage if isinstance(store, Cassandra) else "")
     # Rows have a link of their own: a large batch is not in the way of who reads.
     rows = await open_store(settings.redis) if writing is not None else None

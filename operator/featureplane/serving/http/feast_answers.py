@@ -2,13 +2,14 @@
 users, SQL, even a password that Redis refused.
 """
 
+import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from featureplane.serving.reading.refusals import Refused
-from featureplane.settings import PostgresAddress, RedisAddress
+from featureplane.settings import CassandraAccount, PostgresAddress, RedisAddress
 
 # Of an error's body; a validation says what it was sent, which is 1 MiB at the most.
 MOST_OF_AN_ERROR = 2 << 20
@@ -21,31 +22,52 @@ _OF_THE_REQUEST = re.compile(
     r'|"Feature view \'[\w.-]+\' is (?:disabled|in state \'\w+\') and cannot serve features\.'
     r'|"\{\\"module\\": ?\\"feast\.errors\\", ?\\"class\\": ?\\"FeatureNameCollisionError\\"'
 )
+# Servers that Cassandra's driver was told of by others, or names resolved to: addresses with the port of them all.
+# Bounded, for what a client sent may be in the text.
+_IPV4 = r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}"
+_IPV6 = r"(?<![\w.:])(?=[0-9a-fA-F]{0,4}:[0-9a-fA-F]{0,4}:)[0-9a-fA-F:]{2,39}"
 logger = logging.getLogger(__name__)
 
 
 class Secrets:
-    """What no client is told: where the stores are, and who reads them."""
+    """What no client is told: where the stores are, and who reads them. `nodes` are hosts and ports of Cassandra."""
 
-    def __init__(self, postgres: PostgresAddress | None = None, redis: RedisAddress | None = None) -> None:
+    def __init__(
+        self,
+        postgres: PostgresAddress | None = None,
+        redis: RedisAddress | None = None,
+        cassandra: CassandraAccount | None = None,
+        nodes: Sequence[tuple[str, int]] = (),
+    ) -> None:
         keywords = postgres.keywords if postgres else {}
         hosts = [keywords.get("host", ""), keywords.get("hostaddr", ""), redis.host if redis else ""]
-        users = [keywords.get("user", ""), redis.username if redis else ""]
-        passwords = [keywords.get("password", ""), redis.password if redis else ""]
+        hosts += [host for host, _ in nodes]
+        accounts = [each for each in (redis, cassandra) if each]
+        users = [keywords.get("user", ""), *(each.username for each in accounts)]
+        passwords = [keywords.get("password", ""), *(each.password for each in accounts)]
         # A user may be called as the project is, and a host as a view: they count where errors have them.
         hosts_said = (
             rf"(?:@|//|\bhost\W{{1,4}}|\bat\W{{1,3}}|\bto\W{{1,3}})(?:{_any(hosts)})(?![\w.-])|(?:{_any(hosts)}):\d"
         )
-        users_said = rf"\b(?:user|role|username)\W{{1,4}}(?:{_any(users)})(?!\w)|(?<!\w)(?:{_any(users)})[:@]"
-        passwords_said = rf"(?<!\w)(?:{_any(passwords)})(?!\w)"
+        # As the driver writes an address, and as Python does.
+        ports = "|".join(str(port) for _, port in nodes)
+        nodes_said = rf"(?:{_IPV4}|{_IPV6}|{_any(hosts)})(?:'?, |\]?:)(?:{ports})(?!\d)" if nodes else r"(?!)"
+        users_said = rf"\b(?i:user|role|username)\W{{1,4}}(?:{_any(users)})(?!\w)|(?<!\w)(?:{_any(users)})[:@]"
+        passwords_said = rf"(?<!\w)(?:{_any(each for password in passwords for each in _written(password))})(?!\w)"
         self._passwords = re.compile(passwords_said)
-        self._said = re.compile(rf"{hosts_said}|{users_said}|{passwords_said}|\b\w+://[^\s/]*@")
+        self._said = re.compile(rf"{hosts_said}|{nodes_said}|{users_said}|{passwords_said}|\b\w+://[^\s/]*@")
 
     def are_in(self, text: str) -> bool:
         return self._said.search(text) is not None
 
     def without_passwords(self, text: str) -> str:
         return self._passwords.sub("***", text)
+
+
+def _written(password: str) -> Iterable[str]:
+    """A password as it may stand in an error: by itself, in Python's words, in JSON, and in JSON in that."""
+    once = [json.dumps(password, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
+    return {password, repr(password)[1:-1], *once, *(json.dumps(each)[1:-1] for each in once)}
 
 
 def _any(words: Iterable[str]) -> str:
