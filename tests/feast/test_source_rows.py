@@ -95,3 +95,16 @@ def test_what_cannot_be_read_is_said(offline: PostgresAddress) -> None:
     away = PostgresAddress({**offline.keywords, "dbname": "none"})
     with pytest.raises(StoreUnavailable, match="does not answer"):
         prices(away, a_view("String"), "x")
+
+
+def test_a_value_is_a_text_in_a_database_that_reads_backslashes_as_escapes(offline: PostgresAddress) -> None:
+    fill(offline, "text", "a\\b", "c")
+    setting = "ALTER DATABASE offline_of_entities {} standard_conforming_strings"
+    with psycopg.connect(autocommit=True, **offline.keywords) as connection:
+        connection.execute(setting.format("SET") + " = off")
+    try:
+        assert prices(offline, a_view("String"), "a\\b") == [0.0]
+        assert prices(offline, a_view("String"), "\\' OR true --") == []
+    finally:
+        with psycopg.connect(autocommit=True, **offline.keywords) as connection:
+            connection.execute(setting.format("RESET"))
