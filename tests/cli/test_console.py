@@ -60,6 +60,30 @@ def test_a_table_is_as_wide_as_it_is_and_has_no_blanks_at_the_ends_of_its_lines(
     assert lines[2] == "[/] [red]w[/red] :boom:" + " " * 279 + "1000"
 
 
+def test_a_table_too_wide_for_its_terminal_has_a_line_for_each_cell(capsys, monkeypatch):
+    made = console.table("STATE", "name", "price")
+    made.add_row(Text("served", style="green"), "Red Charger 570", "39.81")
+    made.add_row("-", "Red Charger", "40.0")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "20")
+    console.show_wide_table(made)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "STATE  served", "name   Red Charger 570", "price  39.81", "", "STATE  -", "name   Red Charger", "price  40.0",
+    ]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "80")
+    console.show_wide_table(made)
+    assert capsys.readouterr().out.splitlines()[1] == "served  Red Charger 570  39.81"
+
+
+def test_a_table_too_wide_stays_a_table_in_a_pipe(capsys, monkeypatch):
+    made = console.table("STATE", "name")
+    made.add_row("served", "Red Charger 570")
+    monkeypatch.setenv("COLUMNS", "10")
+    console.show_wide_table(made)
+    assert capsys.readouterr().out.splitlines() == ["STATE   name", "served  Red Charger 570"]
+
+
 def test_json_has_iso_times_and_reads_back_in_any_encoding(monkeypatch):
     value = {"time": datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), "text": HOSTILE + "é\udcff"}
     expected = {"time": "2026-03-04T05:06:07+00:00", "text": value["text"]}

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -115,6 +116,24 @@ def show_table(made: Table) -> None:
         shown = Text.assemble(*((segment.text, segment.style or "") for segment in line))
         shown.rstrip()
         out.print(shown)
+
+
+def show_wide_table(made: Table) -> None:
+    """Print a table with a column for each feature; on a terminal too narrow for it, a line for each cell."""
+    width = Measurement.get(out, out.options.update(width=_WIDEST), made).maximum
+    show_table(_turned(made) if out.is_terminal and width > out.width else made)
+
+
+def _turned(made: Table) -> Table:
+    lines = Table(box=None, pad_edge=False, show_header=False)
+    lines.add_column(style=made.header_style, no_wrap=True)
+    lines.add_column(no_wrap=True)
+    for number, cells in enumerate(zip(*(column.cells for column in made.columns), strict=True)):
+        if number:
+            lines.add_row()
+        for column, cell in zip(made.columns, cells, strict=True):
+            lines.add_row(column.header, cell)
+    return lines
 
 
 # Elsewhere than on a terminal a line says how far it is this often, in seconds, and at every tenth of the way.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from featureplane.cli.console import complain, print_json, printable, say, show_table, table
+from featureplane.cli.console import complain, print_json, printable, say, show_wide_table, table
 from featureplane.cli.entities import EntityValue, ViewName, Yes, definition_of, entity_named
 from featureplane.cli.row_history import LONGEST_VALUE, shown_time, values_of
 from featureplane.cli.runs import places_of
@@ -87,7 +87,7 @@ def _show(planned: RollBack, after: OnlineRow, *, is_done: bool) -> None:
         there = row.time is not None
         values = [printable(value, LONGEST_VALUE) for value in values_of(planned.entity, row).values()] if there else []
         made.add_row(label, shown_time(row.time), *values)
-    show_table(made)
+    show_wide_table(made)
     if is_done:
         complain(
             "a run replaces it when the source has a row with a later event time, and materialize --overwrite in any "

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from featureplane.cli.console import complain, print_json, printable, say, show_table, table
+from featureplane.cli.console import complain, print_json, printable, say, show_wide_table, table
 from featureplane.cli.entities import EntityValue, ViewName, entity_named
 from featureplane.cli.runs import places_of
 from featureplane.cli.workspace import AsJson, DataRootPath, Paths, ProjectName, open_stores, open_workspace
@@ -100,7 +100,7 @@ def _show(entity: Entity, found: History) -> None:
         times = [row.time, *([row.created] if created else [])]
         values = [printable(value, LONGEST_VALUE) for value in values_of(entity, row).values()]
         made.add_row(Text(state, style=style), *map(shown_time, times), *values)
-    show_table(made)
+    show_wide_table(made)
     for state in dict.fromkeys(state for state, _ in stated):
         if state in _MEANING:
             complain(f"{state}: {_MEANING[state]}", "")
