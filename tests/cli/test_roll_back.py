@@ -102,6 +102,8 @@ def test_what_it_replaced_and_what_may_replace_it_is_said(rows):
         (1, "soon", "--to soon is neither a duration nor a time; write 2d, 2026-03-31 or 2026-03-31T08:00Z"),
         (1, "2999-01-01", "--to 2999-01-01 lies in the future; name a time when the row was right"),
     ],
+    # Processes that share the tests collect them at different times.
+    ids=["before all rows", "no such entity", "refused by a check", "no time", "in the future"],
 )
 def test_what_cannot_be_is_refused(found, rows, driver, to, words):
     before = noted(found, "feast")
