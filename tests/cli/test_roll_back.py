@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
-from cli.driver_rows import HOUR, NOW, ROUTES, STATS, driver_rows, push
-from factories import to_yaml
+from cli.driver_rows import DRIVER, HOUR, NOW, ROUTES, STATS, a_row, driver_rows, push
+from factories import a_feature, a_feature_view, a_source, to_yaml
 from featureplane.entities import by_hand
 from featureplane.materialization import lock
 from featureplane.registry import audit
@@ -127,6 +129,23 @@ def test_a_row_that_was_past_its_ttl_then_was_not_served(found, rows):
     assert found.place("apply", "feast.yaml").status == 0
     assert ran.status == 2
     assert f"the newest row of then, of {ago(1)}, was past the ttl of driver_stats; name an earlier time" in ran.err
+
+
+def test_a_row_with_a_value_of_another_type_was_never_served(found, rows):
+    """The value is a null where rows are looked at, and no check refuses one."""
+    rating = a_feature("rating", "Float64")
+    source = a_source(file={"path": "large.parquet"}, timestampField="event_timestamp")
+    large = a_feature_view(
+        "driver-large", entities=[DRIVER], features=[a_feature("trips", "Int32"), rating], source=source
+    )
+    table = pa.Table.from_pylist([a_row(1, 2, 2**31), a_row(1, 1, 1)])
+    parquet.write_table(table, found.place.folder / "data" / "large.parquet")
+    found.place.write("large.yaml", to_yaml(STATS, ROUTES, large))
+    assert found.place("apply", "large.yaml").status == 0
+    ran = rows("roll-back", 1, "--to", ago(1.5), "--yes", project="large", view="driver_large")
+    assert found.place("apply", "feast.yaml", "--prune").status == 0
+    assert (ran.status, ran.out) == (2, "")
+    assert f"a value in the source's row of {ago(2)} is not of its feature's type: no run copies the row" in ran.err
 
 
 def test_a_row_with_an_event_time_of_the_future_stays(found, rows):

@@ -56,8 +56,15 @@ class RollBack:
     online: OnlineRow
 
     def check(self, stores: Stores, catalogue: Catalogue) -> None:
-        """Raises FeatureplaneError where it could not be written."""
-        write(stores, catalogue, self.entity.view.name, self._written(datetime.now(UTC)), only_check=True)
+        """Raises FeatureplaneError where it could not be written, and for a row that no run would copy."""
+        name = self.entity.view.name
+        write(stores, catalogue, name, self._written(datetime.now(UTC)), only_check=True)
+        # A value of another type has become a null by now, which may be written.
+        if not self.row.is_copied:
+            raise FeatureplaneError(
+                f"a value in the source's row of {_iso(self.row.time)} is not of its feature's type: no run copies the "
+                f"row, and {name} never served it; name another time"
+            )
 
     def carry_out(self, stores: Stores, catalogue: Catalogue, definition: Definition) -> None:
         """Write it while no run copies the view, and note that it was done.
