@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cli.driver_rows import DRIVER, ROUTES, STATS, driver_rows
-from factories import a_feature, a_feature_view, a_source, to_yaml
+from factories import a_feature, a_feature_view, a_source, an_entity, to_yaml
 from featureplane.entities import by_hand
 from featureplane.materialization import lock
 from featureplane.online.connect import connect
@@ -25,6 +25,15 @@ VIEWS = {
 }  # fmt: skip
 
 
+TOWN = a_feature_view(
+    "town-gone",
+    entities=[an_entity("town")],
+    features=[a_feature("rides", "Int64")],
+    source=a_source(file={"path": "routes.parquet"}, fieldMapping={"city": "town"}),
+    online=True,
+)
+
+
 def a_view(name: str, *features: str) -> dict[str, Any]:
     source = a_source(file={"path": "stats.parquet"})
     columns = [a_feature(each, "Int64") for each in features]
@@ -34,7 +43,7 @@ def a_view(name: str, *features: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     with driver_rows(tmp_path_factory.mktemp("rows")) as (place, stores):
-        before = [a_view("driver-more", "trips", "rating"), a_view("driver-gone", "trips")]
+        before = [a_view("driver-more", "trips", "rating"), a_view("driver-gone", "trips"), TOWN]
         for views in (before, [a_view("driver-more", "trips")]):
             place.write("feast.yaml", to_yaml(STATS, ROUTES, *views))
             ran = place("apply", "feast.yaml", "--prune")
@@ -64,6 +73,10 @@ def run(found, featureplane, monkeypatch) -> Callable[..., Any]:
 
 def key(driver: int) -> bytes:
     return KeyMaker([("driver_id", "Int64")], "feast").keys([[driver]])[0]
+
+
+def town(name: str) -> bytes:
+    return KeyMaker([("town", "String")], "feast").keys([[name]])[0]
 
 
 def route(driver: int, city: str) -> bytes:
@@ -124,7 +137,19 @@ def test_with_all_views_nothing_of_the_entity_is_left(found, run):
 def test_several_join_keys_name_one_row(found, run):
     ran = run("delete-rows", "--all-views", "-e", "driver_id=1", "-e", "city=Rome", "--yes", "--json")
     assert said(ran) == {"route_stats": (1, 2)}
+    assert "left as they are: rows of driver_more, driver_stats, driver_gone, whose join keys are driver_id" in ran.err
     assert not found.redis.exists(route(1, "Rome"))
+    assert set(rows(found)) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_rows_go_whose_views_are_all_deleted(found, run, in_file):
+    """The entity itself is no longer registered."""
+    found.redis.hset(town("12"), mapping=dict.fromkeys(fields_of("town_gone", ["rides"]), b"v"))
+    found.place.write("towns.csv", "town\n12\n")
+    which = ["--entities", found.place.folder / "towns.csv"] if in_file else ["-e", "town=12"]
+    assert said(run("delete-rows", "--all-views", *which, "--yes", "--json")) == {"town_gone": (1, 2)}
+    assert not found.redis.exists(town("12"))
     assert set(rows(found)) == {1, 2, 3, 4, 5}
 
 
@@ -187,7 +212,7 @@ def test_no_run_goes_on_meanwhile(found, run, monkeypatch):
         (["--view", "driver_stat", "-e", "driver_id=1"], "the feature view 'driver_stat' is not registered"),
         (["--view", "route_stats", "-e", "driver_id=1"], "needs the join key 'city': --entity city=VALUE"),
         (["--view", "driver_stats", "-e", "driver_id=x"], "driver_id is Int64, so its values are whole numbers"),
-        (["--all-views", "-e", "city=Rome"], "no registered view has just city as its join keys; those of views are "),
+        (["--all-views", "-e", "planet=Mars"], "no view has just planet as its join keys; those of views are "),
         (["--all-views", "--entities", "none.csv"], "none.csv: is not there"),
     ],
 )

@@ -80,7 +80,8 @@ def test_what_went_before_a_failure_is_noted(world: World) -> None:
     world.redis.set(wrong, b"no hash")
     (found,) = target(world, VIEW)
     with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
-        delete_rows(world.stores, PROJECT, found, [*([key] * 200), wrong])
+        delete_rows(world.stores, PROJECT, found, [wrong, key])
+    assert not world.redis.exists(key)
     with begin(world.engine, world.stores.postgres) as connection:
         newest = read(connection, Wanted(PROJECT, ["feature_view"], VIEW, most=1))[0]
     assert (newest.action, newest.fields) == ("delete-rows", (FieldChange("online rows", 1, 0),))

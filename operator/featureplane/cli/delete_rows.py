@@ -1,18 +1,18 @@
 """`featureplane delete-rows`: take the rows of some entities out of the online store."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from featureplane.cli.console import complain, print_json, printable, progress, say, show_table, table
 from featureplane.cli.entities import Yes
-from featureplane.cli.online import check_view, entities_of
+from featureplane.cli.online import check_view, entities_of, entity_values
 from featureplane.cli.runs import asking
 from featureplane.cli.workspace import AsJson, Paths, ProjectName, open_stores, open_workspace, registered
 from featureplane.entities import deleting
-from featureplane.entities.deleting import Counted, Target, deleted_views, targets
+from featureplane.entities.deleting import Counted, Target, deleted_views, is_registered, targets
 from featureplane.entities.entity import columns_of, keys_in_redis
 from featureplane.entities.files import check_entities, keys_in
 from featureplane.entities.served import refuse_cassandra
@@ -26,6 +26,8 @@ from featureplane.training.entity_files import entities_at
 
 # The keys in Redis of the entities that are meant, as often as they are wanted, for views with these join keys.
 _KeysOf = Callable[[Keys], Iterator[bytes]]
+# Views, also those that are deleted and not yet purged, by the names of their join keys.
+_ByJoinKeys = dict[frozenset[str], list[Definition]]
 _MOST_SHOWN = 12
 
 
@@ -72,18 +74,18 @@ def delete_rows(
     name = workspace.feast_project
     with open_stores(workspace.settings) as stores:
         known = registered(stores, name)
-        with _given(name, known, view, entity or [], entities) as (views, keys_for):
-            with asking(stores, migrating=True) as connection:
-                leaving = listed(connection, name, only_due=False)
-            deleted = deleted_views(known, leaving, {keys_of(each.spec["entities"]) for each in views})
-            meant = targets(known, [*views, *deleted] if all_views else views, leaving)
-            found = list(_counted(stores, name, meant, keys_for, is_done=yes))
+        with asking(stores, migrating=True) as connection:
+            leaving = listed(connection, name, only_due=False)
+        views = [item for item in known.definitions.values() if item.kind == "feature_view"]
+        there = _by_join_keys([*views, *deleted_views(known, leaving)])
+        with _given(name, known, there, view, entity or [], entities) as (chosen, keys_for):
+            found = list(_counted(stores, name, targets(known, chosen, leaving), keys_for, is_done=yes))
     if as_json:
         print_json([_as_json(*each, is_done=yes) for each in found])
     else:
         _show(found, known, is_done=yes)
     if all_views:
-        _tell_what_is_left(known, views)
+        _tell_what_is_left(known, there, chosen)
 
 
 def _counted(
@@ -102,40 +104,49 @@ def _counted(
 
 @contextmanager
 def _given(
-    project: str, known: Registered, view: str | None, entity: Sequence[str], place: str | None
+    project: str, known: Registered, there: _ByJoinKeys, view: str | None, entity: Sequence[str], place: str | None
 ) -> Iterator[tuple[list[Definition], _KeysOf]]:
     """The views that are meant, and the entities; what is wrong with these is said before anything is done."""
     if place is None:
-        views = _views(known, view, {text.partition("=")[0] for text in entity})
-        given = entities_of(entity, [each.name for each in views], known)
-        yield views, lambda keys: iter(keys_in_redis(keys, project, columns_of(keys, given)))
+        if view is not None:
+            check_view(view, known)
+            entities_of(entity, [view], known)
+        views = _views(known, there, view, {text.partition("=")[0] for text in entity})
+
+        def columns(keys: Keys) -> list[Sequence[Any]]:
+            return columns_of(keys, entity_values(entity, dict(keys)))
+
+        for keys in _keys_of_all(views):
+            columns(keys)
+        yield views, lambda keys: iter(keys_in_redis(keys, project, columns(keys)))
         return
     with entities_at(place) as file:
-        join_keys = {each.spec["join_key"] for each in known.definitions.values() if each.kind == "entity"}
-        views = _views(known, view, join_keys.intersection(file.schema.names))
-        for keys in dict.fromkeys(keys_of(each.spec["entities"]) for each in views):
+        views = _views(known, there, view, frozenset().union(*there).intersection(file.schema.names))
+        for keys in _keys_of_all(views):
             check_entities(file, keys)
         yield views, lambda keys: keys_in(file, keys, project)
 
 
-def _views(known: Registered, view: str | None, names: set[str]) -> list[Definition]:
+def _views(known: Registered, there: _ByJoinKeys, view: str | None, names: Collection[str]) -> list[Definition]:
     """The view that is named, else all whose join keys have just these names. Raises FeatureplaneError without any."""
     if view is not None:
         check_view(view, known)
         return [known.definitions["feature_view", view]]
-    by_names = _by_join_keys(known)
-    if frozenset(names) not in by_names:
-        there = "; ".join(", ".join(sorted(each)) for each in by_names) or "none"
+    if frozenset(names) not in there:
+        others = "; ".join(", ".join(sorted(each)) for each in there) or "none"
         shown = ", ".join(sorted(names)) or "none of the join keys"
-        raise FeatureplaneError(f"no registered view has just {shown} as its join keys; those of views are {there}")
-    return by_names[frozenset(names)]
+        raise FeatureplaneError(f"no view has just {shown} as its join keys; those of views are {others}")
+    return there[frozenset(names)]
 
 
-def _by_join_keys(known: Registered) -> dict[frozenset[str], list[Definition]]:
-    found: dict[frozenset[str], list[Definition]] = {}
-    for item in known.definitions.values():
-        if item.kind == "feature_view":
-            found.setdefault(frozenset(name for name, _ in keys_of(item.spec["entities"])), []).append(item)
+def _keys_of_all(views: Sequence[Definition]) -> list[Keys]:
+    return list(dict.fromkeys(keys_of(each.spec["entities"]) for each in views))
+
+
+def _by_join_keys(views: Sequence[Definition]) -> _ByJoinKeys:
+    found: _ByJoinKeys = {}
+    for each in views:
+        found.setdefault(frozenset(name for name, _ in keys_of(each.spec["entities"])), []).append(each)
     return found
 
 
@@ -146,7 +157,7 @@ def _as_json(target: Target, counted: Counted, *, is_done: bool) -> dict[str, ob
 def _show(found: Sequence[tuple[Target, Counted]], known: Registered, *, is_done: bool) -> None:
     made = table("VIEW", "right:ROWS", "right:FIELDS")
     for target, counted in found:
-        gone = "" if target.view.name in known.features else " (deleted)"
+        gone = "" if is_registered(known, target.view.name, target.keys) else " (deleted)"
         made.add_row(printable(target.view.name) + gone, str(counted.rows), str(counted.fields))
     show_table(made)
     if is_done:
@@ -155,11 +166,11 @@ def _show(found: Sequence[tuple[Target, Counted]], known: Registered, *, is_done
         say("nothing was done; --yes deletes these rows")
 
 
-def _tell_what_is_left(known: Registered, views: Sequence[Definition]) -> None:
-    """Which rows of the entities no join key of theirs alone finds."""
-    names = {name for each in views for name, _ in keys_of(each.spec["entities"])}
-    for join_keys, others in _by_join_keys(known).items():
-        if names < join_keys:
+def _tell_what_is_left(known: Registered, there: _ByJoinKeys, chosen: Sequence[Definition]) -> None:
+    """Which rows the join keys that were given do not find, though they may be about the same entities."""
+    names = {name for each in chosen for name, _ in keys_of(each.spec["entities"])}
+    for join_keys, others in there.items():
+        if names & join_keys and names != join_keys:
             shown = ", ".join(each.name for each in others[:_MOST_SHOWN])
             complain(f"left as they are: rows of {shown}, whose join keys are {', '.join(sorted(join_keys))}", "")
     if foreign := [item.name for item in known.foreign if item.kind.endswith("_view")]:

@@ -120,7 +120,7 @@ def _asked_of_server(
     """Nothing but the server is needed; what is wrong with the question is for it to say."""
     token = Settings.from_env().token
     said = described(url, features, service, token)
-    question = _Question(_entities(entity, said.key_types), said.references, service)
+    question = _Question(entity_values(entity, said.key_types), said.references, service)
     return question, ask(url, question.request, token)
 
 
@@ -181,7 +181,7 @@ def _view_features(features: Sequence[str], known: Registered) -> list[str]:
 def entities_of(texts: Sequence[str], references: Sequence[str], known: Registered) -> dict[str, list[str | int]]:
     """What `--entity` names, by join key, for features as `view:feature`. Raises FeatureplaneError."""
     types = {item.spec["join_key"]: item.spec["type"] for item in known.definitions.values() if item.kind == "entity"}
-    entities = _entities(texts, types)
+    entities = entity_values(texts, types)
     for key in entities:
         if key not in types:
             raise FeatureplaneError(
@@ -191,7 +191,7 @@ def entities_of(texts: Sequence[str], references: Sequence[str], known: Register
     return entities
 
 
-def _entities(texts: Sequence[str], types: Mapping[str, str]) -> dict[str, list[str | int]]:
+def entity_values(texts: Sequence[str], types: Mapping[str, str]) -> dict[str, list[str | int]]:
     """`commodity_code=gold,silver` by join key, with integers where its type is one, or looks so and is not known."""
     entities: dict[str, list[str | int]] = {}
     for text in texts:

@@ -3,7 +3,7 @@
 Redis removes a hash with its last field. What is removed from a hash goes by one command, so nobody reads half a row.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -67,14 +67,20 @@ def targets(known: Registered, views: Sequence[Definition], leaving: Iterable[Du
     return found
 
 
-def deleted_views(known: Registered, leaving: Iterable[Due], keys: Collection[Keys]) -> list[Definition]:
-    """Views with these join keys that are deleted, and whose rows wait for their purge."""
+def deleted_views(known: Registered, leaving: Iterable[Due]) -> list[Definition]:
+    """Views that are deleted, and whose rows wait for their purge; one that came back with other join keys as well."""
     found = {
-        item.view: Definition("feature_view", item.view, item.spec)
+        (item.view, item.keys): Definition("feature_view", item.view, item.spec)
         for item in leaving
-        if item.keys in keys and item.view not in known.features
+        if not is_registered(known, item.view, item.keys) and ("view", item.view) not in known.foreign_names
     }
     return list(found.values())
+
+
+def is_registered(known: Registered, view: str, keys: Keys) -> bool:
+    """Whether there is a view of this name with these join keys."""
+    found = known.definitions.get(("feature_view", view))
+    return found is not None and keys_of(found.spec["entities"]) == keys
 
 
 def _fields(view: Definition) -> set[bytes]:
@@ -117,13 +123,19 @@ def _ask(
     fields: Callable[[Any], int],
     counted: Counted,
 ) -> None:
-    """A command for each hash, whose reply says how many `fields` it has or had."""
+    """A command for each hash, whose reply says how many `fields` it has or had. What one refuses ends it, after those
+    that were sent with it are counted.
+    """
     with answering(address), closing(connect(address, **CLIENT)) as client:
         for some in _pieces(keys):
             with client.pipeline(transaction=False) as pipe:
                 for key in some:
                     ask(pipe, key)
-                counted.add([fields(reply) for reply in pipe.execute()])
+                replies = pipe.execute(raise_on_error=False)
+            refused = [reply for reply in replies if isinstance(reply, Exception)]
+            counted.add([fields(reply) for reply in replies if not isinstance(reply, Exception)])
+            if refused:
+                raise refused[0]
 
 
 def _pieces(keys: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
