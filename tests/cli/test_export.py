@@ -78,7 +78,8 @@ def test_a_server_is_asked_for_a_service(place):
     [
         (["driver_stat", "features.yaml"], "view 'driver_stat' is not registered; did you mean driver_stats?"),
         (["-f", "driver_stats:trip", "features.yaml"], "did you mean trips?"),
-        (["model"], "name the files of a project, or a server with --server"),
+        (["features.yaml"], "name a feature view or service, or features with --feature, and then the files of the"),
+        (["-f", "driver_stats"], "name the files of a project, or a server with --server"),
         (["model", "features.yaml", "--server", "http://127.0.0.1:9"], "leave out features.yaml, or --server"),
     ],
 )

@@ -62,8 +62,11 @@ def export_online(
     featureplane export driver_stats features/ --entities drivers.csv --out online.parquet --with-status
     """
     name, *paths = ["", *(names or [])] if feature else (names or [""])
-    if not name and not feature:
-        raise FeatureplaneError("name a feature view or a feature service, or features with --feature")
+    if not feature and not (name and (paths or server)):
+        raise FeatureplaneError(
+            "name a feature view or service, or features with --feature, and then the files of the project, or a "
+            "server with --server"
+        )
     check_server(server, paths, project, data_root)
     workspace = None if server else open_workspace(paths, project, data_root, look_at_sources=False)
     form = check_output(out, entities)

@@ -109,7 +109,7 @@ def open_entities(path: Path, place: str = "") -> EntityFile:
 
 
 def _empty(place: str) -> InputError:
-    return InputError([Problem(place, 0, "", "holds no rows", "write a row for each entity and moment")])
+    return InputError([Problem(place, 0, "", "holds no rows", "write a row for each entity")])
 
 
 def no_rows(file: EntityFile) -> InputError:
