@@ -19,17 +19,26 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "REQUIRES_SINGLE_PART_NAMESPACE": "the FeastProject's spark_conf lacks the catalog in spec.source.spark.table",
     "UNRESOLVED_COLUMN": "correct the names of features and columns, or spec.source.fieldMapping",
 }
+# Of the session whatever the project says: our queries hold values that others wrote. Spark would put variables of the
+# environment and of its configuration in place of `${env:NAME}` in them, and could read `\\` as two signs.
+_OURS: Final[Mapping[str, str]] = {
+    **SPARK_TIME_ZONE,
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.variable.substitute": "false",
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.parser.quotedRegexColumnNames": "false",
+}
 
 
 def session_of(options: Mapping[str, str]) -> SparkSession:
-    """The active session, or a new one with these options; in UTC."""
+    """The active session, or a new one with these options; in UTC, and with texts in queries as they are."""
     session = SparkSession.getActiveSession()
     if session is None:
         if options.get("spark.master", "local").startswith("local"):
             # Its workers run here, and want the packages that are here.
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         session = SparkSession.builder.config(conf=SparkConf().setAll(list(options.items()))).getOrCreate()
-    for name, value in {**SPARK_TIME_ZONE, "spark.sql.execution.arrow.pyspark.enabled": "true"}.items():
+    for name, value in _OURS.items():
         session.conf.set(name, value)
     return session
 
@@ -52,7 +61,8 @@ def _of_java(error: Py4JJavaError) -> str:
     cause = error.java_exception
     while (deeper := cause.getCause()) is not None:
         cause = deeper
-    head, *others = [line for line in str(cause.getMessage()).splitlines() if line.strip()]
+    said = cause.getMessage() or cause.getClass().getName()
+    head, *others = [line for line in str(said).splitlines() if line.strip()] or [cause.getClass().getName()]
     if head.startswith("Traceback"):
         return next((line for line in others if not line.startswith(" ")), head)
     return " ".join([head, *(line.strip() for line in others[:1])]) if head.endswith(":") else head
