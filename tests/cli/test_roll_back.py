@@ -13,6 +13,7 @@ from pyarrow import parquet
 from cli.driver_rows import DRIVER, HOUR, NOW, ROUTES, STATS, a_row, driver_rows, push
 from factories import a_feature, a_feature_view, a_source, to_yaml
 from featureplane.entities import by_hand
+from featureplane.entities.rolling_back import RollBack
 from featureplane.materialization import lock
 from featureplane.registry import audit
 from featureplane.registry.audit import Wanted
@@ -166,3 +167,15 @@ def test_no_run_goes_on_meanwhile(found, rows, monkeypatch):
     assert (ran.status, ran.err) == (2, "a run copies driver_stats; try again when it has ended\n")
     assert said(rows("row-history", 5, "--json"))["online"]["values"]["trips"] == 5
     assert said(rows("roll-back", 5, "--to", ago(1.5), "--yes", "--json"))["after"]["values"]["trips"] == 6
+
+
+def test_what_was_pushed_meanwhile_is_not_written_over(found, rows, monkeypatch):
+    meanwhile = {"driver_id": 5, "trips": 33, "rating": 3.5}
+    monkeypatch.setattr(
+        RollBack, "check", lambda *_: push(found.stores, "feast", "driver_stats", meanwhile, datetime.now(UTC))
+    )
+    before = noted(found, "feast")
+    ran = rows("roll-back", 5, "--to", ago(0.5), "--yes")
+    assert (ran.status, ran.err.partition(";")[0]) == (2, "nothing was written: what is online has changed meanwhile")
+    assert said(rows("row-history", 5, "--json"))["online"]["values"]["trips"] == 33
+    assert noted(found, "feast") == before

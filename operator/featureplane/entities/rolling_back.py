@@ -6,6 +6,7 @@ from typing import Any
 
 from featureplane.entities.by_hand import by_hand
 from featureplane.entities.entity import Entity
+from featureplane.entities.served import online_row
 from featureplane.entities.source import newest_rows
 from featureplane.entities.writing import write
 from featureplane.errors import FeatureplaneError, WriteRefused
@@ -69,10 +70,12 @@ class RollBack:
     def carry_out(self, stores: Stores, catalogue: Catalogue, definition: Definition) -> None:
         """Write it while no run copies the view, and note that it was done.
 
-        Raises Busy, WriteRefused where something newer is online, and as `write`.
+        Raises Busy, WriteRefused where something newer is online, or something else than was shown, and as `write`.
         """
         view = self.entity.view
         with by_hand(stores, view.project, definition, "roll-back") as changes:
+            if online_row(stores, catalogue, self.entity) != self.online:
+                raise WriteRefused("nothing was written: what is online has changed meanwhile; look again what it is")
             outcome = write(stores, catalogue, view.name, self._written(datetime.now(UTC)))
             if outcome.older:
                 raise WriteRefused(
