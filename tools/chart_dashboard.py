@@ -139,6 +139,12 @@ _ROWS: dict[str, list[Graph]] = {
             [(f"sum by (condition) (featureplane_views{{{_OPERATOR}, {_IN_TROUBLE}}})", "{{condition}}")],
             "By the condition that is not so.",
         ),
+        Graph(
+            "Served as the source says",
+            "percentunit",
+            [(f"min by (project, view) (featureplane_parity_rate{{{_OPERATOR}}})", "{{view}}")],
+            "Of the entities that the newest check compared; nothing where a FeastProject has no spec.parity.",
+        ),
     ],
     "Runs": [
         Graph(
