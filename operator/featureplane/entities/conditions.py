@@ -13,9 +13,9 @@ from sqlglot import exp
 
 from featureplane.materialization.readers.times import TimeColumn
 from featureplane.materialization.rows import Window
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.training.joining import moment
 
-_PER_SECOND = 10**6
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
@@ -40,7 +40,7 @@ def _is_in_second(column: exp.Expr, found: pa.DataType, seconds: int) -> exp.Exp
     """A key of times is kept in whole seconds, rounded down."""
     assert isinstance(column, exp.Column)
     try:
-        start = moment(seconds * _PER_SECOND)
+        start = moment(seconds * MICROSECONDS_PER_SECOND)
         return TimeColumn(column, found).within(Window(start, start + _SECOND - _MICROSECOND))
     except OverflowError:  # beyond the year 9999
         return exp.false()

@@ -12,6 +12,7 @@ from featureplane.entities.writing import write
 from featureplane.errors import FeatureplaneError, WriteRefused
 from featureplane.materialization.readers.opening import Places
 from featureplane.model.types import parse_type
+from featureplane.online.times import MICROSECONDS_PER_SECOND
 from featureplane.parity.judging import OnlineRow, SourceRow, micros, moment
 from featureplane.parity.values import is_same
 from featureplane.registry.plan import FieldChange
@@ -32,7 +33,7 @@ def row_as_of(entity: Entity, places: Places, at: datetime) -> SourceRow:
     if not found:
         raise FeatureplaneError(f"the source of {view.name} has no row of this entity up to {at.isoformat()}")
     (row,) = found
-    if view.ttl_seconds and micros(at) - row.time > view.ttl_seconds * 1_000_000:
+    if view.ttl_seconds and micros(at) - row.time > view.ttl_seconds * MICROSECONDS_PER_SECOND:
         raise FeatureplaneError(
             f"nothing was served at {at.isoformat()}: the newest row of then, of {_iso(row.time)}, was past the ttl "
             f"of {view.name}; name an earlier time"

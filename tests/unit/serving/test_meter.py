@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -113,14 +114,8 @@ def test_refusals_and_what_feast_answers_count_by_outcome(grown):
 def test_the_state_is_told_and_changes_of_the_registry_counted_once(grown):
     states = [
         UP,
-        State(
-            is_redis_up=False,
-            is_store_up=False,
-            is_registry_up=False,
-            registry_checked=5.0,
-            registry_changes=3,
-            in_progress=2,
-            views=1,
+        replace(
+            UP, is_redis_up=False, is_store_up=False, is_registry_up=False, registry_changes=3, in_progress=2, views=1
         ),
     ]
     meter = Meter(lambda: states[-1])
