@@ -16,7 +16,7 @@ from redis.cluster import RedisCluster
 from cli.commands import Place
 from cli.examples import named_stores
 from data.writing.redis_processes import HOST, PASSWORD, RedisProcess
-from data.writing.test_cluster import join, node
+from data.writing.test_cluster import joined
 from factories import a_feature_view, to_yaml
 from featureplane.online.layout import field
 from featureplane.settings import RedisAddress
@@ -24,7 +24,6 @@ from featureplane.settings import RedisAddress
 # Each command takes its time on a machine that may have much else to do.
 pytestmark = pytest.mark.timeout(600)
 
-MASTERS = 3
 # Enough that some of each kind are on every server.
 COUNT, GONE = 200, 30
 VIEW = "commodity_prices"
@@ -33,14 +32,8 @@ AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisProcess]]:
-    folder = tmp_path_factory.mktemp("cluster")
-    made = [node(folder, str(number)) for number in range(MASTERS)]
-    try:
-        join(made)
+    with joined(tmp_path_factory.mktemp("cluster")) as made:
         yield made
-    finally:
-        for one in made:
-            one.kill()
 
 
 @pytest.fixture(scope="module")

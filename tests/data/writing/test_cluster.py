@@ -4,6 +4,8 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -56,9 +58,9 @@ def is_ready(client, count: int) -> bool:
     return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == count
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory) -> Iterator[list[RedisProcess]]:
-    folder = tmp_path_factory.mktemp("cluster")
+@contextmanager
+def joined(folder: Path) -> Iterator[list[RedisProcess]]:
+    """The servers of a cluster, below `folder`."""
     made = [node(folder, str(number)) for number in range(NODES)]
     try:
         join(made)
@@ -66,6 +68,12 @@ def nodes(tmp_path_factory) -> Iterator[list[RedisProcess]]:
     finally:
         for one in made:
             one.kill()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[list[RedisProcess]]:
+    with joined(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
 
 
 @pytest.fixture
